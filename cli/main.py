@@ -1,0 +1,56 @@
+"""The `advisor` command: finds the subcommands and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from advisor.errors import AdvisorError, UsageError
+
+COMMANDS = ("crawl", "train", "evaluate", "classify", "suggest")
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand's module only when it is asked for, so that help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="products-advisor")
+def advisor() -> None:
+    """Crawl shops, learn categories from photos, classify photos, compare prices.
+
+    \b
+    A whole session on plain folders:
+      advisor crawl harveynorman --out shop --limit 200
+      advisor train shop/images --out model
+      advisor suggest --bundle model --items shop photo.jpg
+    """
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one sentence and a status, no traceback."""
+    try:
+        advisor(standalone_mode=True)
+    except UsageError as error:
+        sys.exit(_say(error, status=2))
+    except AdvisorError as error:
+        sys.exit(_say(error, status=1))
+    except KeyboardInterrupt:
+        click.echo("advisor: interrupted", err=True)
+        sys.exit(130)
+
+
+def _say(error: AdvisorError, *, status: int) -> int:
+    click.echo(f"advisor: {error}", err=True)
+    return status

@@ -1,0 +1,1 @@
+"""Products Advisor: crawl shops, classify photos, compare prices."""

@@ -1,0 +1,1 @@
+"""Products of all shops: matching, offers, prices, similar products."""

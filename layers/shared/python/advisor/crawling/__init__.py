@@ -1,0 +1,1 @@
+"""The crawl: spiders, polite fetching, frontier, item pipelines, the crawl loop."""

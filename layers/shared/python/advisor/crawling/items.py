@@ -1,0 +1,64 @@
+"""The item: what a spider reads off a product page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from advisor.errors import InvalidItemError
+
+REQUIRED = ("id", "title", "category", "description")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One product as one shop's page shows it.
+
+    id: the shop's SKU. images: absolute photo URLs. url: the page's. price_minor: in minor
+    units of currency (ISO 4217). availability: in_stock, out_of_stock, preorder or "".
+    Empty text or None: the page does not say. shop is set by the crawl, not by the spider.
+    """
+
+    id: str
+    title: str
+    category: str
+    description: str
+    images: tuple[str, ...] = ()
+    url: str = ""
+    price_minor: int | None = None
+    currency: str = ""
+    availability: str = ""
+    brand: str = ""
+    gtin: str = ""
+    mpn: str = ""
+    shop: str = ""
+
+    @property
+    def product_id(self) -> str:
+        """Unique over all shops: `<shop>:<sku>`."""
+        return f"{self.shop}:{self.id}"
+
+    def validate(self) -> Self:
+        """Return the item itself.
+
+        Raises: InvalidItemError, naming every required field that is empty.
+        """
+        missing = [name for name in REQUIRED if not getattr(self, name).strip()]
+        if missing:
+            raise InvalidItemError(f"{self.url or self.id!r} has no {', '.join(missing)}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line of items.jsonl: required fields and images always, others where known."""
+        always = {*REQUIRED, "images", "url"}
+        return {
+            name: list(value) if name == "images" else value
+            for name, value in asdict(self).items()
+            if name in always or value not in ("", None)
+        }
+
+    @classmethod
+    def from_dict(cls, line: dict[str, Any]) -> Self:
+        """Read a line of items.jsonl; keys we do not know are left out."""
+        known = {name: line[name] for name in cls.__dataclass_fields__ if name in line}
+        return cls(**(known | {"images": tuple(known.get("images", ()))}))

@@ -1,0 +1,1 @@
+"""Photos: the one preprocessing, the interpreter, model bundles, the classifier."""

@@ -1,0 +1,1 @@
+"""The local emulator: start it, deploy the stacks into it, run the demo."""

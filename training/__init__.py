@@ -1,0 +1,1 @@
+"""Training: from photos by category to a model bundle."""
