@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +42,9 @@ class Model:
         make = interpreter_class()
         try:
             # The runner borrows the interpreter's memory: both must live.
-            self._interpreter = make(model_content=content, num_threads=num_threads)
-            self._run = self._interpreter.get_signature_runner()
+            with _native_quiet():
+                self._interpreter = make(model_content=content, num_threads=num_threads)
+                self._run = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{len(content)} bytes are no TFLite model: {error}") from error
         outputs = set(self._run.get_output_details())
@@ -72,3 +77,27 @@ def interpreter_class() -> Any:
                 "no TFLite interpreter is installed: pip install ai-edge-litert"
             ) from error
     return Interpreter
+
+
+_REDIRECTING = threading.Lock()  # file descriptors belong to the process, not to a thread
+
+
+@contextmanager
+def _native_quiet() -> Iterator[None]:
+    """Drop what native code prints while a model is loaded; failures come as exceptions.
+
+    The library greets with "INFO: Created TensorFlow Lite XNNPACK delegate", which is no JSON
+    in a function's log, and the local emulator takes native writes to stdout for its protocol.
+    """
+    with _REDIRECTING:
+        saved = os.dup(1), os.dup(2)
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            os.close(null)
+            yield
+        finally:
+            for descriptor, copy in enumerate(saved, start=1):
+                os.dup2(copy, descriptor)
+                os.close(copy)

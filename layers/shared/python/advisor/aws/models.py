@@ -1,0 +1,189 @@
+"""Model bundles in S3, and the one in use.
+
+models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
+models/current.json               {"version", "accuracy", "published_at", "previous"}
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from advisor.aws.clients import client
+from advisor.errors import BundleError, NoModelError, NotFoundError
+from advisor.vision.bundle import INFO, BundleInfo, load_bundle, read_info
+from advisor.vision.classifier import Classifier
+
+BUNDLES = "models/bundles/"
+CURRENT = "models/current.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentModel:
+    """models/current.json. accuracy: on its test photos. previous: the version before, or None."""
+
+    version: str
+    accuracy: float
+    published_at: str
+    previous: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """The model bundles of one bucket."""
+
+    bucket: str
+
+    def current(self) -> CurrentModel:
+        """The model in use.
+
+        Raises: NoModelError if none is published yet.
+        """
+        raw = self._get(CURRENT)
+        if raw is None:
+            raise NoModelError(f"no model is published in s3://{self.bucket}/{CURRENT} yet")
+        return CurrentModel(**json.loads(raw))
+
+    def read_info(self, version: str) -> dict[str, Any]:
+        """A bundle's bundle.json.
+
+        Raises: NotFoundError if no bundle of that version is stored (whole).
+        """
+        raw = self._get(_key(version, INFO))
+        if raw is None:
+            raise NotFoundError(f"no model bundle {version!r} in s3://{self.bucket}/{BUNDLES}")
+        info: dict[str, Any] = json.loads(raw)
+        return info
+
+    def missing_files(self, version: str) -> list[str]:
+        """What bundle.json names and S3 does not hold; empty when the bundle is complete.
+
+        Raises: NotFoundError as read_info.
+        """
+        wanted = self.read_info(version)["files"]
+        pages = client("s3").get_paginator("list_objects_v2")
+        stored = {
+            item["Key"]
+            for page in pages.paginate(Bucket=self.bucket, Prefix=_key(version, ""))
+            for item in page.get("Contents", ())
+        }
+        return sorted(name for name in wanted if _key(version, name) not in stored)
+
+    def upload(self, folder: Path) -> str:
+        """Store a bundle's folder and return its version; it is not published by that.
+
+        Raises: BundleError if the folder holds no sound bundle.
+        """
+        info = load_bundle(folder).info
+        for name in (*info.files, INFO):
+            client("s3").upload_file(str(folder / name), self.bucket, _key(info.version, name))
+        return info.version
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Fetch a bundle into the folder (whole or not at all) and return the folder.
+
+        A folder that holds that version already is left as it is.
+        Raises: NotFoundError as read_info; BundleError if something else is in the place.
+        """
+        if _holds(folder, version):
+            return folder
+        if folder.exists():
+            raise BundleError(f"{folder} exists and is not the bundle {version!r}")
+        info = self.read_info(version)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
+        try:
+            for name in (*info["files"], INFO):
+                client("s3").download_file(self.bucket, _key(version, name), str(staging / name))
+            _move(staging, folder, version)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return folder
+
+    def publish(self, version: str) -> CurrentModel:
+        """Make a stored bundle the one in use, in one write that readers see whole or not.
+
+        Raises: NotFoundError as read_info.
+        """
+        info = BundleInfo.from_json(json.dumps(self.read_info(version)))
+        current = CurrentModel(
+            version=version,
+            accuracy=info.metrics["accuracy"],
+            published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            previous=self._previous(version),
+        )
+        client("s3").put_object(
+            Bucket=self.bucket,
+            Key=CURRENT,
+            Body=json.dumps(asdict(current)).encode(),
+            ContentType="application/json",
+        )
+        return current
+
+    def _previous(self, version: str) -> str | None:
+        try:
+            current = self.current()
+        except NoModelError:
+            return None
+        return current.previous if current.version == version else current.version
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            body: bytes = client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                return None
+            raise
+        return body
+
+
+def current_classifier(store: ModelStore, *, cache_dir: Path, max_age_s: float = 60) -> Classifier:
+    """The classifier of the model in use, loaded once and kept while it is in use.
+
+    Whether another one was published is asked at most every max_age_s seconds.
+    Raises: NoModelError if none is published; BundleError if the bundle is not sound.
+    """
+    held = _held(store, cache_dir)
+    if held.classifier is None or time.monotonic() - held.checked_at >= max_age_s:
+        version = store.current().version
+        if held.classifier is None or held.classifier.version != version:
+            held.classifier = Classifier.load(store.download(version, cache_dir / version))
+        held.checked_at = time.monotonic()
+    return held.classifier
+
+
+@dataclass
+class _Held:
+    classifier: Classifier | None = None
+    checked_at: float = 0.0
+
+
+@cache
+def _held(_store: ModelStore, _cache_dir: Path) -> _Held:
+    return _Held()
+
+
+def _key(version: str, name: str) -> str:
+    return f"{BUNDLES}{version}/{name}"
+
+
+def _holds(folder: Path, version: str) -> bool:
+    return (folder / INFO).is_file() and read_info(folder).version == version
+
+
+def _move(staging: Path, folder: Path, version: str) -> None:
+    """Rename into place; another process that was faster with the same bundle is fine."""
+    try:
+        staging.rename(folder)
+    except OSError:
+        if not _holds(folder, version):
+            raise
