@@ -1,0 +1,58 @@
+"""One folder of functions/ becomes one Lambda function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.layers import ROOT
+
+
+class PythonFunction(lambda_.Function):
+    """A function from `functions/<folder>/handler.py`, its layers and its settings.
+
+    settings: fields of advisor.settings.Settings by name; they become `ADVISOR_*` keys.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        folder: str,
+        *,
+        layers: Sequence[lambda_.ILayerVersion],
+        settings: Mapping[str, str],
+        timeout_s: int,
+        memory_mb: int,
+        description: str,
+        concurrency: int | None = None,
+    ) -> None:
+        construct_id = "".join(word.capitalize() for word in folder.split("_"))
+        super().__init__(
+            scope,
+            construct_id,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.X86_64,
+            code=lambda_.Code.from_asset(
+                str(ROOT / "functions" / folder), exclude=["__pycache__", "*.pyc"]
+            ),
+            handler="handler.handler",
+            layers=list(layers),
+            timeout=Duration.seconds(timeout_s),
+            memory_size=memory_mb,
+            description=description,
+            reserved_concurrent_executions=concurrency,
+            log_group=logs.LogGroup(
+                scope,
+                f"{construct_id}Logs",
+                retention=logs.RetentionDays.ONE_MONTH,
+                removal_policy=RemovalPolicy.DESTROY,
+            ),
+            environment={
+                "POWERTOOLS_SERVICE_NAME": folder,
+                **{f"ADVISOR_{name.upper()}": value for name, value in settings.items()},
+            },
+        )

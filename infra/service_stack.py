@@ -1,0 +1,327 @@
+"""Functions, queues, routes, S3 events, schedules, alarms, dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_notifications as notifications
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.layers import LayerFolder
+from infra.python_function import PythonFunction
+from infra.storage_stack import StorageStack
+
+# A turn of the crawl ends by itself; then the function may time out, then the lease of the
+# host runs out, then the token is seen again: each longer than the one before.
+CRAWL_TIMEOUT_S = 300
+TOKEN_VISIBILITY_S = 900
+CRAWL_WORKERS = 8  # hosts crawled at a time
+CLASSIFY_TIMEOUT_S = 30
+PHOTO_WORKERS = 4  # batches of photos classified at a time
+THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
+
+CLASSIFY_ROUTES = ("POST /classify", "POST /suggestions")
+CATALOG_ROUTES = (
+    "POST /uploads",
+    "GET /images/{image_id}",
+    "GET /products/{product_id}",
+    "GET /products/{product_id}/prices",
+    "GET /model",
+    "GET /health",
+)
+
+
+class ServiceStack(Stack):
+    """What runs: crawl, classify, catalog and publish, and what starts them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        storage: StorageStack,
+        layer_folder: LayerFolder,
+        shops: Sequence[Mapping[str, Any]],
+    ) -> None:
+        super().__init__(scope, construct_id, description="Products Advisor: functions and API")
+        self._storage = storage
+        self._layers = {
+            name: lambda_.LayerVersion(
+                self,
+                f"{name.capitalize()}Layer",
+                code=lambda_.Code.from_asset(str(layer_folder(name))),
+                compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
+                description=f"Products Advisor: {name}",
+            )
+            for name in ("shared", "base", "vision", "catalog", "crawl")
+        }
+        self.tokens, self._dead_tokens = self._queue("Tokens", TOKEN_VISIBILITY_S, attempts=5)
+        self.photos, self._dead_photos = self._queue(
+            "Photos", visibility_s=6 * CLASSIFY_TIMEOUT_S, attempts=3
+        )
+        self._crawling(shops)
+        self._classifying()
+        self._publishing()
+        self.api = self._routes()
+        self._watching()
+
+    def _crawling(self, shops: Sequence[Mapping[str, Any]]) -> None:
+        storage = self._storage
+        settings = {
+            "data_bucket": storage.data.bucket_name,
+            "frontier_table": storage.frontier.table_name,
+            "tokens_queue_url": self.tokens.queue_url,
+        }
+        self.start_crawl = self._function(
+            "start_crawl",
+            ("crawl",),
+            settings,
+            timeout_s=60,
+            memory_mb=512,
+            description="Starts a crawl of one shop",
+        )
+        self.crawl = self._function(
+            "crawl",
+            ("crawl",),
+            settings
+            | {
+                "products_table": storage.products.table_name,
+                "prices_table": storage.prices.table_name,
+            },
+            timeout_s=CRAWL_TIMEOUT_S,
+            memory_mb=1024,
+            description="Crawls one host for one turn",
+        )
+        self.sweep_crawls = self._function(
+            "sweep_crawls",
+            ("crawl",),
+            settings,
+            timeout_s=60,
+            memory_mb=256,
+            description="Re-issues lost tokens, finishes crawls",
+        )
+        # A turn sends its own queue the next token: a loop that is meant, and ends with the run.
+        resource = self.crawl.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)  # noqa: S101 (what CDK made of it)
+        resource.recursive_loop = "Allow"
+        self.crawl.add_event_source(
+            event_sources.SqsEventSource(self.tokens, batch_size=1, max_concurrency=CRAWL_WORKERS)
+        )
+        for function in (self.start_crawl, self.crawl, self.sweep_crawls):
+            storage.frontier.grant_read_write_data(function)
+            self.tokens.grant_send_messages(function)
+        for table in (storage.products, storage.prices):
+            table.grant_read_write_data(self.crawl)
+        for prefix in ("pages/*", "items/*", "images/*"):
+            storage.data.grant_put(self.crawl, prefix)
+        for shop in shops:
+            self._schedule_crawl(shop)
+        scheduler.Schedule(
+            self,
+            "SweepSchedule",
+            schedule=scheduler.ScheduleExpression.rate(Duration.minutes(1)),
+            target=scheduler_targets.LambdaInvoke(self.sweep_crawls),
+            description="Re-issues lost crawl tokens",
+        )
+
+    def _schedule_crawl(self, shop: Mapping[str, Any]) -> None:
+        title = str(shop.get("shop", shop["spider"]))
+        event = {key: value for key, value in shop.items() if key != "schedule"}
+        name = "".join(part.capitalize() for part in title.split("-"))
+        scheduler.Schedule(
+            self,
+            f"Crawl{name}Schedule",
+            schedule=scheduler.ScheduleExpression.expression(shop["schedule"]),
+            target=scheduler_targets.LambdaInvoke(
+                self.start_crawl,
+                input=scheduler.ScheduleTargetInput.from_object(event | {"trigger": "schedule"}),
+            ),
+            description=f"Crawls {title}",
+        )
+
+    def _classifying(self) -> None:
+        storage = self._storage
+        settings = {
+            "data_bucket": storage.data.bucket_name,
+            "uploads_bucket": storage.uploads.bucket_name,
+            "labels_table": storage.labels.table_name,
+            "products_table": storage.products.table_name,
+        }
+        self.classify = self._function(
+            "classify",
+            ("vision", "catalog"),
+            settings | {"embeddings_table": storage.embeddings.table_name},
+            timeout_s=CLASSIFY_TIMEOUT_S,
+            memory_mb=1769,  # one whole vCPU
+            description="Labels photos, finds similar products",
+        )
+        self.classify.add_event_source(
+            event_sources.SqsEventSource(
+                self.photos,
+                batch_size=10,
+                max_batching_window=Duration.seconds(0),
+                max_concurrency=PHOTO_WORKERS,
+                report_batch_item_failures=True,
+            )
+        )
+        storage.data.grant_read(self.classify, "images/*")
+        storage.data.grant_read(self.classify, "models/*")
+        storage.uploads.grant_read(self.classify)
+        storage.labels.grant_read_write_data(self.classify)
+        storage.embeddings.grant_read_write_data(self.classify)
+        storage.products.grant_read_data(self.classify)
+        # Imported by name: the notification then belongs to this stack, and no cycle arises.
+        for name, bucket, prefix in (
+            ("DataEvents", storage.data, "images/"),
+            ("UploadEvents", storage.uploads, ""),
+        ):
+            source = s3.Bucket.from_bucket_name(self, name, bucket.bucket_name)
+            source.add_event_notification(
+                s3.EventType.OBJECT_CREATED,
+                notifications.SqsDestination(self.photos),
+                *([s3.NotificationKeyFilter(prefix=prefix)] if prefix else []),
+            )
+        self.catalog = self._function(
+            "catalog",
+            ("catalog",),
+            settings | {"prices_table": storage.prices.table_name},
+            timeout_s=15,
+            memory_mb=512,
+            description="Answers for products, prices, images and the model",
+        )
+        storage.data.grant_read(self.catalog, "models/*")
+        storage.data.grant_read(self.catalog, "images/*")
+        storage.uploads.grant_put(self.catalog, "uploads/*")
+        for table in (storage.labels, storage.products, storage.prices):
+            table.grant_read_data(self.catalog)
+
+    def _publishing(self) -> None:
+        storage = self._storage
+        self.publish_model = self._function(
+            "publish_model",
+            (),
+            {"data_bucket": storage.data.bucket_name, "photos_queue_url": self.photos.queue_url},
+            timeout_s=300,
+            memory_mb=512,
+            description="Publishes a model if it is better, and has all photos labelled by it",
+        )
+        storage.data.grant_read(self.publish_model, "models/*")
+        storage.data.grant_put(self.publish_model, "models/current.json")
+        storage.data.grant_read(self.publish_model, "images/*")
+        self.photos.grant_send_messages(self.publish_model)
+
+    def _routes(self) -> apigateway.HttpApi:
+        """The HTTP API at stage `api`: the site's distribution forwards /api/* as it is."""
+        api = apigateway.HttpApi(
+            self, "Api", create_default_stage=False, description="Products Advisor"
+        )
+        for function, routes in ((self.classify, CLASSIFY_ROUTES), (self.catalog, CATALOG_ROUTES)):
+            integration = integrations.HttpLambdaIntegration(f"{function.node.id}Route", function)
+            for route in routes:
+                method, path = route.split()
+                api.add_routes(
+                    path=path, methods=[apigateway.HttpMethod[method]], integration=integration
+                )
+        access_log = logs.LogGroup(self, "ApiLogs", retention=logs.RetentionDays.ONE_MONTH)
+        stage = apigateway.HttpStage(
+            self, "Stage", http_api=api, stage_name="api", auto_deploy=True, throttle=THROTTLE
+        )
+        resource = stage.node.default_child
+        assert isinstance(resource, apigateway.CfnStage)  # noqa: S101 (what CDK made of it)
+        resource.access_log_settings = apigateway.CfnStage.AccessLogSettingsProperty(
+            destination_arn=access_log.log_group_arn,
+            format="$context.requestId $context.identity.sourceIp $context.routeKey"
+            " $context.status $context.responseLatency",
+        )
+        self.api_domain = f"{api.api_id}.execute-api.{self.region}.{self.url_suffix}"
+        CfnOutput(self, "ApiId", value=api.api_id)
+        CfnOutput(self, "ApiUrl", value=f"https://{self.api_domain}/api")
+        return api
+
+    def _watching(self) -> None:
+        """Alarms for what a person must look at, and one dashboard."""
+        alarms = []
+        for queue, text in (
+            (self._dead_tokens, "A crawl turn failed five times"),
+            (self._dead_photos, "A photo could not be classified in three tries"),
+        ):
+            alarms.append(
+                queue.metric_approximate_number_of_messages_visible().create_alarm(
+                    self,
+                    f"{queue.node.id}Alarm",
+                    alarm_description=text,
+                    threshold=1,
+                    evaluation_periods=1,
+                    treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+                )
+            )
+        functions = (self.start_crawl, self.crawl, self.classify, self.catalog, self.publish_model)
+        for function in functions:
+            alarms.append(
+                function.metric_errors(period=Duration.minutes(5)).create_alarm(
+                    self,
+                    f"{function.node.id}Errors",
+                    alarm_description=f"{function.node.id} failed",
+                    threshold=1,
+                    evaluation_periods=1,
+                    treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+                )
+            )
+        dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        dashboard.add_widgets(
+            cloudwatch.AlarmStatusWidget(alarms=alarms, width=24, title="Alarms"),
+            cloudwatch.GraphWidget(
+                title="Invocations", left=[one.metric_invocations() for one in functions], width=12
+            ),
+            cloudwatch.GraphWidget(
+                title="Duration", left=[one.metric_duration() for one in functions], width=12
+            ),
+        )
+
+    def _function(
+        self,
+        folder: str,
+        layers: Sequence[str],
+        settings: Mapping[str, str],
+        *,
+        timeout_s: int,
+        memory_mb: int,
+        description: str,
+    ) -> PythonFunction:
+        function = PythonFunction(
+            self,
+            folder,
+            layers=[self._layers[name] for name in ("shared", "base", *layers)],
+            settings=settings,
+            timeout_s=timeout_s,
+            memory_mb=memory_mb,
+            description=description,
+        )
+        CfnOutput(self, f"{function.node.id}Function", value=function.function_name)
+        return function
+
+    def _queue(self, name: str, visibility_s: int, *, attempts: int) -> tuple[sqs.Queue, sqs.Queue]:
+        dead = sqs.Queue(self, f"Dead{name}", retention_period=Duration.days(14), enforce_ssl=True)
+        queue = sqs.Queue(
+            self,
+            name,
+            visibility_timeout=Duration.seconds(visibility_s),
+            retention_period=Duration.days(4),
+            enforce_ssl=True,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=attempts),
+        )
+        CfnOutput(self, f"{name}QueueUrl", value=queue.queue_url)
+        CfnOutput(self, f"Dead{name}QueueUrl", value=dead.queue_url)
+        return queue, dead

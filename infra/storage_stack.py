@@ -1,0 +1,74 @@
+"""Buckets and tables: what must never be lost."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+TEXT = dynamodb.AttributeType.STRING
+
+
+class StorageStack(Stack):
+    """Two buckets and five tables, kept when the stack is removed (not on the emulator)."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, local: bool) -> None:
+        super().__init__(scope, construct_id, description="Products Advisor: buckets and tables")
+        self._local = local
+        self.data = self._bucket("Data", versioned=True)
+        # Old model bundles and pages of past crawls stay readable; only overwritten copies go.
+        self.data.add_lifecycle_rule(
+            noncurrent_version_expiration=Duration.days(30),
+            abort_incomplete_multipart_upload_after=Duration.days(1),
+        )
+        self.uploads = self._bucket("Uploads", versioned=False)
+        self.uploads.add_lifecycle_rule(
+            expiration=Duration.days(30),
+            abort_incomplete_multipart_upload_after=Duration.days(1),
+        )
+        self.products = self._table("Products", "product_id")
+        self.products.add_global_secondary_index(
+            index_name="by_gtin",
+            partition_key=dynamodb.Attribute(name="gtin", type=TEXT),
+        )
+        self.prices = self._table("Prices", "product_id", "observed_at")
+        self.labels = self._table("Labels", "image_id", "model_version")
+        self.embeddings = self._table("Embeddings", "shelf", "photo")
+        self.frontier = self._table("Frontier", "pk", "sk", time_to_live="expires_at")
+
+    def _bucket(self, name: str, *, versioned: bool) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=not self._local,  # the emulator speaks plain http
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=versioned,
+            removal_policy=self._removal_policy,
+        )
+        CfnOutput(self, f"{name}Bucket", value=bucket.bucket_name)
+        return bucket
+
+    def _table(
+        self, name: str, partition: str, sort: str | None = None, time_to_live: str | None = None
+    ) -> dynamodb.TableV2:
+        table = dynamodb.TableV2(
+            self,
+            name,
+            partition_key=dynamodb.Attribute(name=partition, type=TEXT),
+            sort_key=dynamodb.Attribute(name=sort, type=TEXT) if sort else None,
+            time_to_live_attribute=time_to_live,
+            billing=dynamodb.Billing.on_demand(),
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=self._removal_policy,
+        )
+        CfnOutput(self, f"{name}Table", value=table.table_name)
+        return table
+
+    @property
+    def _removal_policy(self) -> RemovalPolicy:
+        return RemovalPolicy.DESTROY if self._local else RemovalPolicy.RETAIN
