@@ -1,0 +1,1 @@
+"""Examples that the demo and the tests run against."""

@@ -1,0 +1,1 @@
+"""Two demo shops on loopback over real goods: `goods` fetches them, `serve` serves them."""
