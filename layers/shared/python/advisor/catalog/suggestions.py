@@ -1,0 +1,164 @@
+"""From a photo to products: what looks like it, grouped over the shops, with every price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.catalog.gtin import normalise_gtin
+from advisor.catalog.matching import Reason, group
+from advisor.catalog.products import Offer, Product
+from advisor.catalog.similarity import Shelf, SimilarPhoto, join, rank_similar
+from advisor.vision.classification import Classification
+
+# So many products are looked at for one suggestion shown: the same product of another shop
+# stands right below it, and each pair of products is compared.
+LOOKED_AT_PER_SUGGESTION: Final = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A product that may be suggested: how much it looks like the photo asked for (0..1).
+
+    photo: where the product's photo lies. embedding: the photo's, unit length; None for a
+    product that was found by its code and not by a photo.
+    """
+
+    product: Product
+    similarity: float
+    photo: str = ""
+    embedding: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """One product: its offers in all shops, cheapest first.
+
+    similarity: of the photo, 0..1, that looks most like the one asked for. match: what says
+    that the offers are of one product: gtin, mpn, name; "" for a single offer.
+    """
+
+    title: str
+    category: str
+    similarity: float
+    photo: str
+    match: str
+    offers: tuple[Offer, ...]
+
+    def to_dict(self, photo_url: Callable[[str], str | None]) -> dict[str, Any]:
+        """The JSON object of an answer. photo_url: turns where a photo lies into its address."""
+        return {
+            "title": self.title,
+            "category": self.category,
+            "similarity": round(self.similarity, 4),
+            "photo_url": photo_url(self.photo) if self.photo else None,
+            "match": self.match,
+            "offers": [offer.to_dict(photo_url) for offer in self.offers],
+        }
+
+
+def labels_to_search(classification: Classification) -> tuple[str, ...]:
+    """The categories to look in: the predicted one; the two best when the model is not sure."""
+    count = 2 if classification.unknown else 1
+    return tuple(label.label for label in classification.labels[:count])
+
+
+def find_similar(
+    embedding: npt.NDArray[np.float32], shelves: Sequence[Shelf], *, top_k: int
+) -> list[SimilarPhoto]:
+    """The products to look at for top_k suggestions, those that look most alike first."""
+    return rank_similar(embedding, join(shelves), limit=LOOKED_AT_PER_SUGGESTION * top_k)
+
+
+def candidates_of(
+    similar: Iterable[SimilarPhoto], products: Mapping[str, Product]
+) -> list[Candidate]:
+    """The similar photos with their products; those whose product is gone are left out."""
+    return [
+        Candidate(products[one.photo.product_id], one.similarity, one.photo.photo, one.embedding)
+        for one in similar
+        if one.photo.product_id in products
+    ]
+
+
+def suggest(candidates: Sequence[Candidate], *, top_k: int) -> list[Suggestion]:
+    """At most top_k products, the one that looks most like the photo first."""
+    groups = group(
+        [candidate.product.item for candidate in candidates],
+        photo_similarity=lambda first, second: _cosine(candidates[first], candidates[second]),
+    )
+    found = [
+        _suggestion([candidates[index] for index in members], reason) for members, reason in groups
+    ]
+    found.sort(key=lambda one: (-one.similarity, not any(o.in_stock for o in one.offers)))
+    return found[:top_k]
+
+
+def gtins_of(candidates: Iterable[Candidate]) -> list[str]:
+    """The valid GTINs among the candidates, by which other shops' offers can be found."""
+    gtins = (normalise_gtin(candidate.product.item.gtin) for candidate in candidates)
+    return list(dict.fromkeys(gtin for gtin in gtins if gtin))
+
+
+def with_same_gtin(candidates: Sequence[Candidate], products: Iterable[Product]) -> list[Candidate]:
+    """The candidates, and after them the products that no photo found: by their GTIN.
+
+    Such a product is as similar as the candidate with its GTIN: it is the same one.
+    """
+    known = {candidate.product.product_id for candidate in candidates}
+    similarity: dict[str, float] = {}
+    for candidate in candidates:
+        similarity.setdefault(normalise_gtin(candidate.product.item.gtin), candidate.similarity)
+    more = [
+        Candidate(product, similarity.get(normalise_gtin(product.item.gtin), 0.0))
+        for product in products
+        if product.product_id not in known
+    ]
+    return [*candidates, *more]
+
+
+def cheapest_first(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """The offers by price; those without a price last.
+
+    Prices in different currencies are not ranked against each other: the currency of most
+    offers comes first, and the others stay together below. Of equal prices the one in stock
+    comes first.
+    """
+    offers = list(offers)
+    priced = Counter(offer.currency for offer in offers if offer.price_minor is not None)
+
+    def rank(offer: Offer) -> tuple[Any, ...]:
+        price = offer.price_minor
+        return (
+            price is None,
+            -priced[offer.currency],
+            offer.currency,
+            price or 0,
+            not offer.in_stock,
+            offer.product_id,
+        )
+
+    return tuple(sorted(offers, key=rank))
+
+
+def _suggestion(members: Sequence[Candidate], reason: Reason | None) -> Suggestion:
+    best = max(members, key=lambda candidate: candidate.similarity)
+    return Suggestion(
+        title=best.product.item.title,
+        category=best.product.item.category,
+        similarity=best.similarity,
+        photo=best.photo,
+        match=str(reason) if reason else "",
+        offers=cheapest_first(Offer.of(one.product, photo=one.photo) for one in members),
+    )
+
+
+def _cosine(one: Candidate, other: Candidate) -> float | None:
+    if one.embedding is None or other.embedding is None:
+        return None
+    return float(one.embedding @ other.embedding)
