@@ -1,0 +1,159 @@
+"""Products and prices in DynamoDB.
+
+products   product_id -> what the shop's page says now; index by_gtin
+prices     product_id, observed_at -> the price from then on (append only)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
+
+from advisor.aws.clients import table
+from advisor.catalog.gtin import normalise_gtin
+from advisor.catalog.products import PricePoint, Product
+from advisor.crawling.items import Item
+from advisor.errors import NotFoundError
+
+GTIN_INDEX: Final = "by_gtin"
+BATCH: Final = 100  # keys that one BatchGetItem takes
+BATCH_ATTEMPTS: Final = 6
+
+
+@dataclass(frozen=True)
+class CatalogTables:
+    """The products table and the prices table, by name. prices_table: "" where none is needed."""
+
+    products_table: str
+    prices_table: str = ""
+
+    def put_item(self, item: Item, *, run_id: str, observed_at: str) -> None:
+        """Store what a shop's page says, and its price where that is another one than before.
+
+        observed_at: ISO 8601, UTC, always of the same form, since it sorts as text. The same
+        call again changes nothing. An older sight never overwrites a newer one. The price goes
+        first: when the call breaks off between the two, its repetition finds the rest to do.
+        """
+        if item.price_minor is not None:
+            self._append_price(item, run_id=run_id, observed_at=observed_at)
+        product = Product(item=item, observed_at=observed_at, run_id=run_id)
+        # Under one form, so that the index finds it whatever form another shop writes.
+        gtin = {"gtin": normalise_gtin(item.gtin) or item.gtin} if item.gtin else {}
+        try:
+            table(self.products_table).put_item(
+                Item=product.to_dict() | gtin,
+                ConditionExpression=Attr("product_id").not_exists()
+                | Attr("observed_at").lte(observed_at),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
+    def get(self, product_id: str) -> Product:
+        """One product.
+
+        Raises: NotFoundError if there is none of that id.
+        """
+        row = table(self.products_table).get_item(Key={"product_id": product_id}).get("Item")
+        if row is None:
+            raise NotFoundError(f"no product {product_id!r}")
+        return _product(row)
+
+    def get_many(
+        self, product_ids: Iterable[str], *, sleep: Callable[[float], None] = time.sleep
+    ) -> dict[str, Product]:
+        """The products of these ids; ids that there are not are left out."""
+        wanted = list(dict.fromkeys(product_ids))
+        rows = (
+            row
+            for start in range(0, len(wanted), BATCH)
+            for row in self._get_batch(wanted[start : start + BATCH], sleep=sleep)
+        )
+        return {product.product_id: product for product in map(_product, rows)}
+
+    def by_gtin(self, gtin: str) -> list[Product]:
+        """Every shop's product of a valid GTIN, in any of its forms; none for an invalid one."""
+        code = normalise_gtin(gtin)
+        if not code:
+            return []
+        condition = Key("gtin").eq(code)
+        rows = query_all(
+            self.products_table, IndexName=GTIN_INDEX, KeyConditionExpression=condition
+        )
+        return sorted(map(_product, rows), key=lambda product: product.product_id)
+
+    def prices(self, product_id: str) -> list[PricePoint]:
+        """The product's price history, oldest first; empty if it never showed a price."""
+        condition = Key("product_id").eq(product_id)
+        return [
+            _price(row) for row in query_all(self.prices_table, KeyConditionExpression=condition)
+        ]
+
+    def _append_price(self, item: Item, *, run_id: str, observed_at: str) -> None:
+        assert item.price_minor is not None  # noqa: S101 (the caller's condition, for the type)
+        before = self._price_before(item.product_id, observed_at)
+        if before and (before.price_minor, before.currency) == (item.price_minor, item.currency):
+            return
+        point = PricePoint(
+            observed_at=observed_at,
+            price_minor=item.price_minor,
+            currency=item.currency,
+            availability=item.availability,
+            run_id=run_id,
+        )
+        table(self.prices_table).put_item(Item={"product_id": item.product_id, **asdict(point)})
+
+    def _price_before(self, product_id: str, observed_at: str) -> PricePoint | None:
+        condition = Key("product_id").eq(product_id) & Key("observed_at").lte(observed_at)
+        answer = table(self.prices_table).query(
+            KeyConditionExpression=condition, ScanIndexForward=False, Limit=1, ConsistentRead=True
+        )
+        return next(map(_price, answer["Items"]), None)
+
+    def _get_batch(
+        self, product_ids: list[str], *, sleep: Callable[[float], None]
+    ) -> Iterator[dict[str, Any]]:
+        """One BatchGetItem, asked again (0.05, 0.1, ... s later) for what it left unanswered."""
+        resource = table(self.products_table).meta.client
+        asked = {self.products_table: {"Keys": [{"product_id": one} for one in product_ids]}}
+        for attempt in range(BATCH_ATTEMPTS):
+            answer = resource.batch_get_item(RequestItems=asked)
+            yield from answer["Responses"].get(self.products_table, ())
+            asked = answer.get("UnprocessedKeys") or {}
+            if not asked:
+                return
+            sleep(0.05 * 2**attempt)
+        left = len(asked[self.products_table]["Keys"])
+        raise TimeoutError(f"DynamoDB left {left} keys unanswered in {BATCH_ATTEMPTS} attempts")
+
+
+def query_all(table_name: str, **query: Any) -> Iterator[dict[str, Any]]:
+    """All rows that a query finds, page by page."""
+    while True:
+        answer = table(table_name).query(**query)
+        yield from answer["Items"]
+        if "LastEvaluatedKey" not in answer:
+            return
+        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _product(row: dict[str, Any]) -> Product:
+    return Product.from_dict(_plain(row))
+
+
+def _price(row: dict[str, Any]) -> PricePoint:
+    known = {name: row[name] for name in PricePoint.__dataclass_fields__ if name in row}
+    return PricePoint(**_plain(known))
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """DynamoDB's whole numbers as int: no product or price has a fraction."""
+    return {
+        name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()
+    }

@@ -1,0 +1,99 @@
+"""Embeddings of the catalog's photos in DynamoDB, on one shelf a model and category.
+
+embeddings   shelf = model_version#label, photo = product_id#image_id -> float16, unit length
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from boto3.dynamodb.conditions import Key
+
+from advisor.aws.catalog import query_all
+from advisor.aws.clients import table
+from advisor.catalog.similarity import Shelf, ShelfPhoto
+
+STORED: Final = np.dtype("<f2")  # a third of a percent of rounding at most: the order stays
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRow:
+    """A catalog photo on its shelf.
+
+    label: the category predicted, with its probability (0..1). embedding: unit length.
+    """
+
+    model_version: str
+    label: str
+    product_id: str
+    image_id: str
+    photo_key: str
+    probability: float
+    embedding: npt.NDArray[np.float32]
+
+    def of_product(self, product_id: str, photo_key: str) -> EmbeddingRow:
+        """The same bytes as the photo of another product."""
+        return replace(self, product_id=product_id, photo_key=photo_key)
+
+
+@dataclass(frozen=True)
+class EmbeddingTable:
+    """The embeddings table, by name."""
+
+    name: str
+
+    def put(self, row: EmbeddingRow) -> None:
+        """Store a row; the same photo of the same product on that shelf is replaced."""
+        table(self.name).put_item(
+            Item=_key(row.model_version, row.label, row.product_id, row.image_id)
+            | {
+                "product_id": row.product_id,
+                "image_id": row.image_id,
+                "photo_key": row.photo_key,
+                "probability": Decimal(str(round(row.probability, 6))),
+                "embedding": row.embedding.astype(STORED).tobytes(),
+            }
+        )
+
+    def get(
+        self, model_version: str, label: str, *, product_id: str, image_id: str
+    ) -> EmbeddingRow | None:
+        """One photo of one product on that shelf; None if it is not there."""
+        key = _key(model_version, label, product_id, image_id)
+        row = table(self.name).get_item(Key=key).get("Item")
+        if row is None:
+            return None
+        return EmbeddingRow(
+            model_version=model_version,
+            label=label,
+            product_id=product_id,
+            image_id=image_id,
+            photo_key=row["photo_key"],
+            probability=float(row["probability"]),
+            embedding=_embedding(row),
+        )
+
+    def load(self, model_version: str, label: str) -> Shelf:
+        """All photos of one category, as one model sees them."""
+        condition = Key("shelf").eq(_shelf(model_version, label))
+        rows = list(query_all(self.name, KeyConditionExpression=condition))
+        if not rows:
+            return Shelf((), np.empty((0, 0), dtype=np.float32))
+        photos = (ShelfPhoto(row["product_id"], row["image_id"], row["photo_key"]) for row in rows)
+        return Shelf(tuple(photos), np.stack([_embedding(row) for row in rows]))
+
+
+def _shelf(model_version: str, label: str) -> str:
+    return f"{model_version}#{label}"
+
+
+def _key(model_version: str, label: str, product_id: str, image_id: str) -> dict[str, str]:
+    return {"shelf": _shelf(model_version, label), "photo": f"{product_id}#{image_id}"}
+
+
+def _embedding(row: dict[str, Any]) -> npt.NDArray[np.float32]:
+    return np.frombuffer(bytes(row["embedding"]), dtype=STORED).astype(np.float32)
