@@ -63,6 +63,8 @@ class Target:
 LAMBDA = Target("3.13", ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64"))
 THIS_MACHINE = Target(f"{sys.version_info.major}.{sys.version_info.minor}")
 
+LAYERS = ("shared", "base", "vision", "catalog", "crawl")
+
 LayerFolder = Callable[[str], Path]  # the name of a folder of layers/ -> what to deploy
 
 
@@ -153,3 +155,8 @@ def _compiler(target: Target) -> str | None:
         [found, "--version"], check=False, capture_output=True, text=True
     )
     return found if re.match(rf"Python {target.python_version}\.", answer.stdout) else None
+
+
+if __name__ == "__main__":  # part of the set-up, so that the first deployment is quick
+    for each in LAYERS:
+        build_layer(each, THIS_MACHINE)

@@ -19,7 +19,7 @@ from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.layers import LayerFolder
+from infra.layers import LAYERS, LayerFolder
 from infra.python_function import PythonFunction
 from infra.storage_stack import StorageStack
 
@@ -65,7 +65,7 @@ class ServiceStack(Stack):
                 compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
                 description=f"Products Advisor: {name}",
             )
-            for name in ("shared", "base", "vision", "catalog", "crawl")
+            for name in LAYERS
         }
         self.tokens, self._dead_tokens = self._queue("Tokens", TOKEN_VISIBILITY_S, attempts=5)
         self.photos, self._dead_photos = self._queue(
