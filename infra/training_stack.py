@@ -46,12 +46,14 @@ class TrainingStack(Stack):
         source.grant_read(role)
         data.grant_read(role, "images/*")
         data.grant_put(role, "models/bundles/*")
+        data.grant_put(role, "models/jobs/*")
+        self._let_the_container_run(role)
         job = tasks.SageMakerCreateTrainingJob(
             self,
             "Train",
             training_job_name=sfn.JsonPath.string_at("$$.Execution.Name"),
             integration_pattern=sfn.IntegrationPattern.RUN_JOB,
-            role=role,
+            role=role.without_policy_updates(),  # the task would add delete on the whole bucket
             algorithm_specification=tasks.AlgorithmSpecification(
                 training_image=tasks.DockerImage.from_registry(
                     f"{CONTAINER_ACCOUNT}.dkr.ecr.{self.region}.{self.url_suffix}/{CONTAINER}"
@@ -89,7 +91,6 @@ class TrainingStack(Stack):
             stopping_condition=tasks.StoppingCondition(max_runtime=TIME_LIMIT),
             result_path="$.job",
         )
-        data.grant_put(role, "models/jobs/*")
         publish = tasks.LambdaInvoke(
             self,
             "Publish",
@@ -115,6 +116,34 @@ class TrainingStack(Stack):
             ),
         )
         CfnOutput(self, "TrainingStateMachine", value=machine.state_machine_arn)
+
+    def _let_the_container_run(self, role: iam.Role) -> None:
+        """What every training job needs: its image, its log, its metrics."""
+        repository = CONTAINER.partition(":")[0]
+        for actions, resource, conditions in (
+            (["ecr:GetAuthorizationToken"], "*", {}),
+            (
+                ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage"]
+                + ["ecr:GetDownloadUrlForLayer"],
+                f"arn:{self.partition}:ecr:{self.region}:{CONTAINER_ACCOUNT}"
+                f":repository/{repository}",
+                {},
+            ),
+            (
+                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+                f"arn:{self.partition}:logs:{self.region}:{self.account}"
+                ":log-group:/aws/sagemaker/TrainingJobs*",
+                {},
+            ),
+            (
+                ["cloudwatch:PutMetricData"],
+                "*",
+                {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
+            ),
+        ):
+            role.add_to_policy(
+                iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions)
+            )
 
 
 def source_archive() -> Path:

