@@ -53,7 +53,15 @@ class InvalidItemError(AdvisorError):
 
 
 class FetchError(AdvisorError):
-    """A URL that could not be fetched."""
+    """A URL that could not be fetched.
+
+    reason: a word or two to count it by. retryable: it may go better a little later.
+    """
+
+    def __init__(self, message: str, *, reason: str = "fetch", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retryable = retryable
 
 
 class ForbiddenAddressError(FetchError):

@@ -1,0 +1,191 @@
+"""`advisor crawl`: a shop's goods and photos into a folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from advisor.crawling.statistics import Statistics
+
+SHOP_DOWN_STATUS = 3
+INTERRUPTED_STATUS = 130
+
+
+@click.command()
+@click.argument("spider")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for items.jsonl, photos.jsonl, images/ and pages/.",
+)
+@click.option("--base-url", default="", help="Where the shop is, if not where the spider says.")
+@click.option("--shop", default="", help="What to call the shop. Default: the spider or the host.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many items.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds between two requests to a host; a longer Crawl-delay in robots.txt wins.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 16),
+    default=16,
+    show_default=True,
+    help="Requests at a time to a host.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the statistics as a JSON object.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    spider: str,
+    out: Path,
+    base_url: str,
+    shop: str,
+    limit: int | None,
+    delay: float,
+    concurrency: int,
+    as_json: bool,
+) -> None:
+    """Crawl a shop with SPIDER: its goods, its photos by category, its pages.
+
+    SPIDER is harveynorman, or schema-org for any shop that describes its products by schema.org.
+
+    A crawl that was stopped (Ctrl-C, a crash) goes on with the same command, and one that
+    reached its --limit with a higher one. After a complete crawl the same command crawls afresh;
+    the earlier items stay in place until the new ones are complete. Photos are never deleted.
+
+    Exit status: 3 if the shop does not answer, 130 after Ctrl-C.
+
+    \b
+    Examples:
+      advisor crawl harveynorman --out shop --limit 200
+      advisor crawl schema-org --base-url https://shop.example --out shop --delay 1
+    """
+    from advisor.crawling import loop
+    from advisor.crawling.addresses import AddressPolicy
+    from advisor.crawling.fetch import Fetcher
+    from advisor.crawling.folder import CrawlFolder
+    from advisor.crawling.spiders.registry import make_spider, shop_name
+    from advisor.crawling.statistics import Statistics
+
+    chosen = make_spider(spider, base_url)
+    name = shop_name(chosen, shop)
+    identity = {"spider": chosen.name, "base_url": chosen.base_url, "shop": name}
+    started = time.monotonic()
+    with CrawlFolder(out, identity=identity, max_items=limit) as folder, _stop_flag() as stopped:
+        fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url))
+        with _progress(name) as show:
+            crawl = loop.Crawl(
+                chosen,
+                shop=name,
+                frontier=folder.frontier,
+                sink=folder,
+                fetcher=fetcher,
+                policy=loop.Policy(concurrency=concurrency, delay_s=delay, max_items=limit),
+                should_stop=stopped.is_set,
+                on_progress=show,
+            )
+            crawl.seed()
+            reason = crawl.run()
+        fetcher.close()
+        folder.end(reason)
+        statistics = Statistics.of(folder.frontier.counts())
+        figures = {
+            **statistics.to_dict(),
+            "seconds": round(time.monotonic() - started, 2),
+            "finish_reason": reason,
+            "resumed": folder.resumed,
+        }
+    _print(figures, as_json=as_json)
+    _tell(reason, statistics, base_url=chosen.base_url)
+    if reason == loop.SHOP_DOWN:
+        ctx.exit(SHOP_DOWN_STATUS)
+    if reason == loop.STOPPED:
+        ctx.exit(INTERRUPTED_STATUS)
+
+
+def _tell(reason: str, statistics: Statistics, *, base_url: str) -> None:
+    """The one sentence on stderr that the figures alone do not tell."""
+    from advisor.crawling import loop
+
+    if reason == loop.SHOP_DOWN:
+        click.echo(
+            f"advisor: {base_url} does not answer; the same command goes on when it does", err=True
+        )
+    elif reason == loop.STOPPED:
+        click.echo("advisor: stopped; the same command goes on from here", err=True)
+    elif not statistics.items:
+        why = ", ".join([*statistics.errors, *statistics.dropped]) or "no product pages found"
+        click.echo(f"advisor: {base_url} gave no items ({why})", err=True)
+
+
+@contextmanager
+def _stop_flag() -> Iterator[threading.Event]:
+    """A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, _frame: Any) -> None:
+        stopped.set()
+        signal.signal(number, earlier[number])
+
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.getsignal(number) for number in numbers}
+    for number in earlier:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(shop: str) -> Iterator[Any]:
+    """A line on stderr with the figures so far; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"{shop}: starting")
+
+        def show(counts: Counter[str]) -> None:
+            errors = sum(n for name, n in counts.items() if name.startswith("errors:"))
+            progress.update(
+                task,
+                description=f"{shop}: {counts['pages']} pages, {counts['items']} items, "
+                f"{counts['photos']} photos, {errors} errors",
+            )
+
+        yield show
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "value", show_header=False)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            for reason, count in value.items():
+                table.add_row(f"{name}: {reason}", str(count))
+        else:
+            table.add_row(name.replace("_", " "), str(value))
+    Console().print(table)

@@ -1,0 +1,242 @@
+"""One fetch: an address in, an answer out, within limits of address, size and time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, Protocol
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util import connection as urllib3_connection
+
+from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.messages import Kind, Request, Response
+from advisor.crawling.urls import is_web_url
+from advisor.errors import FetchError, ForbiddenAddressError
+
+USER_AGENT = "ProductsAdvisor/0.1 (price comparison crawler)"
+MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
+_CHUNK_BYTES = 64 * 1024
+_KEPT_HEADERS = ("content-type", "location", "retry-after", "etag", "last-modified")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one fetch may cost. Bytes count after decompression; total_s is for all of it."""
+
+    page_bytes: int = 10_000_000
+    photo_bytes: int = 20_000_000
+    connect_s: float = 10.0
+    read_s: float = 20.0
+    total_s: float = 60.0
+
+    def bytes_for(self, kind: Kind) -> int:
+        """The most bytes the body of this kind of request may have."""
+        return self.photo_bytes if kind == "photo" else self.page_bytes
+
+
+class Fetch(Protocol):
+    """What the crawl loop asks of a fetcher (tests have their own)."""
+
+    def fetch(self, request: Request) -> Response:
+        """The host's answer, whatever its status; redirects are answers, not followed.
+
+        Raises: FetchError if there is no answer within the limits.
+        """
+        ...
+
+
+class Fetcher:
+    """Fetches over requests, one session a thread, connections kept open.
+
+    A name is resolved once per connection, every address of it is checked, and the connection
+    goes to the checked address. Redirects are not followed: the crawl makes each of them a
+    request of its own, under the rules of the host it points to. Proxies and credentials of
+    the environment are not used.
+    """
+
+    def __init__(self, policy: AddressPolicy, *, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._adapter = _GuardedAdapter(policy)  # its pools are safe to share between threads
+        self._threads = threading.local()
+
+    def fetch(self, request: Request) -> Response:
+        """See `Fetch.fetch`."""
+        if not is_web_url(request.url):
+            raise ForbiddenAddressError(
+                f"{request.url!r} is no http(s) address", reason="forbidden address"
+            )
+        deadline = time.monotonic() + self._limits.total_s
+        with (
+            _named_errors(request.url),
+            self._session().get(
+                request.url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._limits.connect_s, self._limits.read_s),
+            ) as answer,
+        ):
+            headers = {
+                name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers
+            }
+            response = Response(url=request.url, status=answer.status_code, headers=headers)
+            body = _read(
+                answer.raw,
+                url=request.url,
+                max_bytes=self._limits.bytes_for(request.kind),
+                deadline=deadline,
+            )
+        return replace(response, body=body)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._adapter.close()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"}
+            session.headers["Accept"] = "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5"
+            session.mount("http://", self._adapter)
+            session.mount("https://", self._adapter)
+            self._threads.session = session
+        return session
+
+
+def fetch_following(fetcher: Fetch, request: Request) -> Response:
+    """The answer after its redirects, each hop fetched (and so checked) like the first.
+
+    For robots.txt only: it stands outside the seen check. Raises: FetchError as `fetch` does,
+    and for a circle or more than MAX_HOPS redirects.
+    """
+    visited = {request.url}
+    while True:
+        response = fetcher.fetch(request)
+        if not response.location:
+            return response
+        if response.location in visited or len(visited) > MAX_HOPS:
+            raise FetchError(f"{request.url} redirects without end", reason="redirects")
+        visited.add(response.location)
+        request = replace(request, url=response.location)
+
+
+def retry_after_s(response: Response, *, now: float) -> float | None:
+    """The wait in seconds a Retry-After header asks for (seconds or a date), or None."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return float(text[:9])
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _read(raw: Any, *, url: str, max_bytes: int, deadline: float) -> bytes:
+    """The body, decompressed; read1 returns what is there, so the deadline is looked at often."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise FetchError(f"{url} is larger than {max_bytes} bytes", reason="too large")
+        if time.monotonic() > deadline:
+            raise FetchError(f"{url} took too long", reason="timeout", retryable=True)
+    return b"".join(chunks)
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    """What requests and urllib3 raise as FetchError, told apart by what to count and to retry."""
+    try:
+        yield
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+        raise FetchError(
+            f"{url} did not answer in time", reason="timeout", retryable=True
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise FetchError(f"{url!r} cannot be fetched: {error}", reason="bad address") from error
+    except (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError) as error:
+        raise FetchError(f"{url} is not compressed as it says", reason="bad encoding") from error
+    except (requests.RequestException, HTTPError, OSError) as error:
+        raise FetchError(
+            f"{url} cannot be reached: {_root_cause(error)}", reason="connection", retryable=True
+        ) from error
+    except (ValueError, UnicodeError) as error:  # a host name that IDNA refuses, a header in pieces
+        raise FetchError(f"{url!r} cannot be fetched: {error}", reason="bad address") from error
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """An adapter whose connections ask an AddressPolicy where to go."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        super().__init__(pool_connections=64, pool_maxsize=64)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": partial(_HTTPPool, guard=self._policy),
+            "https": partial(_HTTPSPool, guard=self._policy),
+        }
+
+
+def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket:
+    try:
+        address = policy.resolve(connection.host, connection.port)
+        return urllib3_connection.create_connection(
+            (address, connection.port),
+            connection.timeout,
+            socket_options=connection.socket_options,
+        )
+    except TimeoutError as error:
+        raise urllib3.exceptions.ConnectTimeoutError(connection, "connect timed out") from error
+    except OSError as error:
+        raise NewConnectionError(connection, str(error)) from error
+
+
+class _HTTPConnection(HTTPConnection):
+    def __init__(self, *args: Any, guard: AddressPolicy, **kwargs: Any) -> None:
+        self._guard = guard
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, self._guard)
+
+
+class _HTTPSConnection(HTTPSConnection):
+    """TLS still names and verifies the host: only the socket goes to the checked address."""
+
+    def __init__(self, *args: Any, guard: AddressPolicy, **kwargs: Any) -> None:
+        self._guard = guard
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, self._guard)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection

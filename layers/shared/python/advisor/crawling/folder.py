@@ -1,0 +1,170 @@
+"""A crawl in a plain folder, written so that a stop at any moment leaves it usable.
+
+DIR/items.jsonl, DIR/photos.jsonl   complete lines only
+DIR/images/<category>/<sku>-<image id>.<ext>
+DIR/pages/<hash of the address>.html.gz
+DIR/.crawl/                         frontier.sqlite; the lines of a re-crawl until it is complete
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from advisor.crawling.loop import FINISHED, LIMIT, PAGE_BUDGET
+from advisor.crawling.messages import archive_bytes, archive_name
+from advisor.crawling.photos import Photo
+from advisor.crawling.sink import Results
+from advisor.crawling.sqlite_frontier import SqliteFrontier
+from advisor.errors import DataError, UsageError
+from advisor.naming import path_segment
+
+FORMAT = "1"  # of DIR/.crawl
+ITEMS = "items.jsonl"
+PHOTOS = "photos.jsonl"
+_LINES = (ITEMS, PHOTOS)
+_STATE = ".crawl"
+
+
+class CrawlFolder:
+    """An open crawl folder: a `Sink`, with the frontier beside it.
+
+    resumed: it goes on from where an earlier crawl stopped. A crawl that had come to its end is
+    started afresh instead; its earlier lines stay until the new ones are complete.
+    """
+
+    def __init__(self, root: Path, *, identity: Mapping[str, str], max_items: int | None) -> None:
+        """Open the folder or make it. identity: what must be the same to go on (spider, ...).
+
+        Raises: UsageError if another crawl is writing to it, or it is not of this identity;
+            DataError if it holds lines of no crawl, or not those its crawl wrote.
+        """
+        self.root = root
+        self._state = root / _STATE
+        if not self._state.exists() and any((root / name).exists() for name in _LINES):
+            raise DataError(f"{root} holds {ITEMS} that no crawl belongs to; name an empty folder")
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{root} cannot be made: {error.strerror}") from error
+        self.frontier = SqliteFrontier(self._state / "frontier.sqlite")
+        self._files: dict[str, BinaryIO] = {}
+        self._made: set[Path] = set()
+        try:
+            self.resumed = self._prepare({"format": FORMAT, **identity}, max_items)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, results: Results) -> Mapping[str, int]:
+        """Keep pages, photos and lines; returns the lengths of the files of lines."""
+        try:
+            for page in results.pages:
+                self._replace(self.root / "pages" / archive_name(page.url), archive_bytes(page))
+            photos = [self._keep_photo(photo) for photo in results.photos]
+            items = [item.to_dict() for item in results.items]
+            return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
+        except OSError as error:
+            raise DataError(f"cannot write to {self.root}: {error.strerror}") from error
+
+    def end(self, reason: str) -> None:
+        """Record how the crawl ended; complete new lines take the place of earlier ones."""
+        self._close_files()
+        self.frontier.set_meta(finish_reason=reason)
+        self._settle_lines()
+
+    def close(self) -> None:
+        """Let go of the folder; a crawl that was not ended is one to go on with."""
+        self._close_files()
+        self.frontier.close()
+
+    def _prepare(self, identity: Mapping[str, str], max_items: int | None) -> bool:
+        """Make the folder ready to write to; whether an earlier crawl goes on."""
+        meta = self.frontier.meta()
+        for name, value in identity.items():
+            if meta and meta.get(name) != value:
+                raise UsageError(
+                    f"{self.root} holds a crawl of {name} {meta.get(name)!r}, not {value!r}; "
+                    "name another folder"
+                )
+        self._settle_lines()
+        resumed = bool(meta) and not self._is_complete(max_items)
+        if resumed:
+            self.frontier.set_meta(finish_reason="")
+        else:
+            self.frontier.reset(**identity, beside="yes" if meta else "")
+        self._open_files()
+        return resumed
+
+    def _is_complete(self, max_items: int | None) -> bool:
+        """Whether the crawl in the folder came to the end that is asked for now."""
+        reason = self.frontier.meta().get("finish_reason")
+        if reason == LIMIT:
+            return max_items is not None and self.frontier.counts()["items"] >= max_items
+        return reason in (FINISHED, PAGE_BUDGET)
+
+    def _settle_lines(self) -> None:
+        """Move the lines of a re-crawl that is complete to their place; again after a kill."""
+        meta = self.frontier.meta()
+        if meta.get("beside") and meta.get("finish_reason") in (FINISHED, LIMIT, PAGE_BUDGET):
+            for name in _LINES:
+                if (self._state / name).exists():
+                    (self._state / name).replace(self.root / name)
+            self.frontier.set_meta(beside="")
+
+    def _open_files(self) -> None:
+        folder = self._state if self.frontier.meta().get("beside") else self.root
+        written = self.frontier.checkpoint()
+        for name in _LINES:
+            path = folder / name
+            size = path.stat().st_size if path.exists() else 0
+            if size < written.get(name, 0):
+                raise DataError(
+                    f"{path} is shorter than its crawl left it; name an empty folder to start anew"
+                )
+            self._files[name] = path.open("ab")
+            # Lines after the last settlement belong to pages that will be fetched again.
+            self._files[name].truncate(written.get(name, 0))
+            self._files[name].seek(0, os.SEEK_END)
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _append(self, name: str, lines: Iterable[Mapping[str, Any]]) -> int:
+        """Add lines in one write, so that a kill leaves whole ones; returns the file's length."""
+        file = self._files[name]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        file.write(text.encode("utf-8", "replace"))
+        file.flush()
+        return file.tell()
+
+    def _keep_photo(self, photo: Photo) -> dict[str, str]:
+        name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
+        path = self.root / "images" / path_segment(photo.category) / name
+        self._replace(path, photo.data)
+        return {
+            "path": path.relative_to(self.root).as_posix(),
+            "product_id": photo.product_id,
+            "image_id": photo.image_id,
+            "url": photo.url,
+        }
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        part = self._state / "part"
+        part.write_bytes(data)
+        part.replace(path)

@@ -1,0 +1,482 @@
+"""The crawl loop: gather answers, decide, apply; the same on a laptop and on Lambda.
+
+One thread runs the loop; a pool of threads does nothing but fetch. On a laptop the loop works on
+all hosts until nothing is left; a turn on Lambda works on one host until its time is up.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from advisor.crawling.decide import Outcome, decide, decide_failure
+from advisor.crawling.fetch import Fetch, fetch_following
+from advisor.crawling.frontier import Frontier, HostState, Settlement
+from advisor.crawling.items import Item
+from advisor.crawling.messages import KINDS, Kind, Request, Response, request_key
+from advisor.crawling.photos import Photo
+from advisor.crawling.robots import ALLOW_ALL, Robots, read_robots
+from advisor.crawling.sink import Results, Sink
+from advisor.crawling.spiders.base import Spider
+from advisor.crawling.urls import origin_of, site_of
+from advisor.errors import FetchError
+
+_BATCH = 64  # outcomes applied at once: one transaction, a few batch writes
+_BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
+_DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
+_IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
+
+FINISHED = "finished"
+LIMIT = "limit"
+PAGE_BUDGET = "page budget"
+STOPPED = "stopped"
+SHOP_DOWN = "shop down"
+TIME_BUDGET = "time budget"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How hard, how long and how far to crawl.
+
+    concurrency: requests at a time to a host. delay_s: least gap between two requests to a host;
+    a longer Crawl-delay of its robots.txt wins. max_items, max_pages: None or 0 for no end.
+    """
+
+    concurrency: int = 16
+    delay_s: float = 0.0
+    max_attempts: int = 4
+    first_backoff_s: float = 1.0
+    max_items: int | None = None
+    max_pages: int | None = 100_000
+
+    def backoff_s(self, attempts: int) -> float:
+        """Twice as long after each failure, up to half as much again at random."""
+        jitter = 1 + random.random() / 2  # noqa: S311 (spreads load, keeps no secret)
+        return float(self.first_backoff_s * 2**attempts * jitter)
+
+
+@dataclass
+class _Host:
+    """The loop's view of a host."""
+
+    name: str
+    state: HostState
+    robots: Robots | None
+    ready: deque[Request] = field(default_factory=deque)
+    in_flight: int = 0
+    robots_attempts: int = 0
+    failures_in_row: int = 0
+    down: bool = False
+
+
+@dataclass(frozen=True)
+class _Answer:
+    host: _Host
+    request: Request
+    result: Response | FetchError
+    is_robots: bool = False
+
+
+class Crawl:
+    """One crawl, or one turn of it. `run` once."""
+
+    def __init__(
+        self,
+        spider: Spider,
+        *,
+        shop: str,
+        frontier: Frontier,
+        sink: Sink,
+        fetcher: Fetch,
+        policy: Policy,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[Counter[str]], None] = lambda _: None,
+        deadline: float = float("inf"),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """deadline, clock: seconds since the epoch."""
+        self._spider = spider
+        self._shop = shop
+        self._frontier = frontier
+        self._sink = sink
+        self._fetcher = fetcher
+        self._policy = policy
+        self._should_stop = should_stop
+        self._on_progress = on_progress
+        self._deadline = deadline
+        self._clock = clock
+        self._hosts: dict[str, _Host] = {}
+        self._counts = Counter(frontier.counts())
+        self._outcomes: list[Outcome] = []
+        self._applied_at = clock()
+        self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._site = site_of(spider.base_url)
+
+    def seed(self) -> None:
+        """Put the spider's start addresses to do."""
+        self._frontier.settle(Settlement(new=[Request(url) for url in self._spider.start_urls]))
+
+    def run(self) -> str:
+        """Crawl until nothing is left, or a limit, the deadline or a stop; returns which.
+
+        What was fetched is settled when it returns, and the rest is still to do.
+        """
+        pool = ThreadPoolExecutor(max_workers=2 * self._policy.concurrency)
+        try:
+            while True:
+                self._look_at_hosts()
+                self._submit(pool)
+                if self._in_flight():
+                    self._gather()
+                    if self._batch_is_due():
+                        self._apply()
+                elif self._outcomes:
+                    self._apply()
+                elif reason := self._rest():
+                    return reason
+                else:
+                    self._wait()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def next_due(self) -> float | None:
+        """When there is something to fetch again, over the hosts of this turn; None: nothing."""
+        dues = []
+        for host in self._hosts.values():
+            if host.ready:
+                dues.append(host.state.next_at)
+            elif (due := self._frontier.next_due(host.name, kinds=self._kinds())) is not None:
+                dues.append(max(due, host.state.next_at))
+        return min(dues, default=None)
+
+    # gather
+
+    def _look_at_hosts(self) -> None:
+        for name in self._frontier.hosts():
+            if name not in self._hosts:
+                state = self._frontier.host(name)
+                robots = None if state.robots is None else Robots(state.robots)
+                self._hosts[name] = _Host(name, state, robots)
+
+    def _submit(self, pool: ThreadPoolExecutor) -> None:
+        if self._ending():
+            return
+        now = self._clock()
+        for host in self._hosts.values():
+            while not host.down and self._may_ask(host, now) and (request := self._next(host, now)):
+                if host.robots is None:
+                    host.ready.appendleft(request)
+                    self._start(pool, host, _robots_request(request), is_robots=True)
+                    break
+                if not host.robots.allows(request.url):
+                    self._outcomes.append(Outcome(request=request, errors=("robots",)))
+                    continue
+                self._start(pool, host, request)
+
+    def _may_ask(self, host: _Host, now: float) -> bool:
+        one = host.robots is None or self._delay_s(host) > 0  # then a gap can be kept exactly
+        most = 1 if one else self._policy.concurrency
+        return host.in_flight < most and now >= host.state.next_at
+
+    def _next(self, host: _Host, now: float) -> Request | None:
+        kinds = self._kinds()
+        if not host.ready:
+            host.ready.extend(
+                self._frontier.take(host.name, kinds=kinds, limit=2 * _BATCH, now=now)
+            )
+        while host.ready:
+            request = host.ready.popleft()
+            if request.kind in kinds:
+                return request
+        return None
+
+    def _start(
+        self, pool: ThreadPoolExecutor, host: _Host, request: Request, *, is_robots: bool = False
+    ) -> None:
+        host.in_flight += 1
+        pool.submit(self._fetch, host, request, is_robots)
+
+    def _fetch(self, host: _Host, request: Request, is_robots: bool) -> None:
+        """In a thread of the pool: one fetch, answered through the queue whatever happens."""
+        fetch = partial(fetch_following, self._fetcher) if is_robots else self._fetcher.fetch
+        result: Response | FetchError
+        try:
+            result = fetch(request)
+        except FetchError as error:
+            result = error
+        except Exception as error:  # an answer must come, or the loop waits for ever
+            result = FetchError(f"{request.url}: {error!r}", reason=type(error).__name__)
+        self._answers.put(_Answer(host, request, result, is_robots))
+
+    def _gather(self) -> None:
+        """Take the answers that are there; wait for one a little if there is none."""
+        try:
+            answer = self._answers.get(timeout=self._wait_s())
+            while True:
+                self._receive(answer)
+                answer = self._answers.get_nowait()
+        except queue.Empty:
+            return
+
+    def _wait_s(self) -> float:
+        """Until a host may be asked again, but no longer than the stop flag can wait."""
+        now = self._clock()
+        waits = [host.state.next_at - now for host in self._hosts.values() if not host.down]
+        return max(0.0, min([_IDLE_S, *(wait for wait in waits if wait > 0)]))
+
+    def _wait(self) -> None:
+        """Sleep until something is due, but no longer than the stop flag can wait."""
+        due = self.next_due()
+        if due is not None:
+            time.sleep(max(0.0, min(_IDLE_S, due - self._clock())))
+
+    # decide
+
+    def _receive(self, answer: _Answer) -> None:
+        host, result = answer.host, answer.result
+        host.in_flight -= 1
+        if answer.is_robots:
+            self._receive_robots(host, result)
+        elif isinstance(result, FetchError):
+            outcome = decide_failure(answer.request, result, retries=self._policy)
+            self._take_note(host, outcome)
+        else:
+            outcome = decide(
+                answer.request,
+                result,
+                spider=self._spider,
+                shop=self._shop,
+                retries=self._policy,
+                now=self._clock(),
+            )
+            self._take_note(host, outcome)
+        if delay := self._delay_s(host):
+            self._pause(host, delay)
+
+    def _take_note(self, host: _Host, outcome: Outcome) -> None:
+        """Keep the outcome for the next batch; what it says of the host holds at once."""
+        self._outcomes.append(outcome)
+        host.failures_in_row = host.failures_in_row + 1 if outcome.unreachable else 0
+        if host.failures_in_row >= _DOWN_AFTER:
+            host.down = True
+        if outcome.host_pause_s:
+            self._pause(host, outcome.host_pause_s)
+
+    def _receive_robots(self, host: _Host, result: Response | FetchError) -> None:
+        """Learn a host's rules, ask again a little later, or give the host up.
+
+        Without an answer or with 5xx the host is left alone (RFC 9309); a robots.txt that cannot
+        be read for another reason forbids nothing.
+        """
+        try:
+            robots = _robots_of(result)
+        except FetchError:
+            host.robots_attempts += 1
+            self._pause(host, self._policy.backoff_s(host.robots_attempts - 1))
+            host.down = host.robots_attempts >= self._policy.max_attempts
+            return
+        host.robots = robots
+        host.state = replace(host.state, robots=robots.text)
+        self._frontier.save_host(host.name, host.state)
+
+    def _pause(self, host: _Host, seconds: float) -> None:
+        later = max(host.state.next_at, self._clock() + seconds)
+        host.state = replace(host.state, next_at=later)
+
+    def _delay_s(self, host: _Host) -> float:
+        asked = host.robots.delay_s if host.robots else 0.0
+        return max(self._policy.delay_s, asked)
+
+    # apply
+
+    def _batch_is_due(self) -> bool:
+        if not self._outcomes:
+            return False
+        # With nothing more at hand the links of these outcomes are what keeps the pool busy.
+        starving = not any(host.ready for host in self._hosts.values())
+        aged = self._clock() - self._applied_at >= _BATCH_AGE_S
+        return starving or aged or len(self._outcomes) >= _BATCH
+
+    def _apply(self) -> None:
+        """Write what the outcomes brought, then settle them in the frontier."""
+        batch, self._outcomes = self._outcomes, []
+        tally = _Tally()
+        keys = [_item_key(item) for one in batch for item in one.items]
+        unseen_items = self._frontier.unseen(keys) if keys else set()
+        room = self._room_for_items()
+        for outcome in batch:
+            if outcome.items and room <= 0:
+                continue  # stays to do, for a crawl that goes on with a higher limit
+            room -= tally.add(outcome, unseen_items, room=room)
+        now = self._clock()
+        new = self._new_requests(tally)
+        checkpoint = self._sink.write(
+            Results(pages=tally.pages, items=tally.items, photos=tally.photos)
+        )
+        self._frontier.settle(
+            Settlement(
+                done=tally.done,
+                retries=[(request, now + wait_s) for request, wait_s in tally.retries],
+                new=new,
+                claimed=[_item_key(item) for item in tally.items],
+                counts=tally.counts,
+                checkpoint=checkpoint,
+            )
+        )
+        self._counts.update(tally.counts)
+        self._applied_at = now
+        self._on_progress(self._counts)
+
+    def _new_requests(self, tally: _Tally) -> list[Request]:
+        """Requests for what was not seen before; only for those a Request is made."""
+        pages = {request_key("page", url): url for url in tally.links}
+        others = {request.key: request for request in tally.redirects}
+        for item in tally.items:
+            for url in item.images:
+                others.setdefault(
+                    request_key("photo", url),
+                    Request(url, "photo", product_id=item.product_id, category=item.category),
+                )
+        unseen = self._frontier.unseen([*pages, *others])
+        return [Request(pages[key]) for key in pages if key in unseen and key not in others] + [
+            request for key, request in others.items() if key in unseen
+        ]
+
+    # when to end
+
+    def _kinds(self) -> Collection[Kind]:
+        """What may still be fetched: with the items complete, only their photos."""
+        return ("photo",) if self._pages_are_over() else KINDS
+
+    def _pages_are_over(self) -> str:
+        if self._policy.max_items and self._counts["items"] >= self._policy.max_items:
+            return LIMIT
+        if self._policy.max_pages and self._counts["pages"] >= self._policy.max_pages:
+            return PAGE_BUDGET
+        return ""
+
+    def _room_for_items(self) -> int:
+        if not self._policy.max_items:
+            return 2**31
+        return self._policy.max_items - self._counts["items"]
+
+    def _ending(self) -> str:
+        if self._should_stop():
+            return STOPPED
+        if self._clock() >= self._deadline:
+            return TIME_BUDGET
+        if any(host.down and site_of(host.name) == self._site for host in self._hosts.values()):
+            return SHOP_DOWN
+        return ""
+
+    def _in_flight(self) -> int:
+        return sum(host.in_flight for host in self._hosts.values())
+
+    def _rest(self) -> str:
+        """Why the loop ends, or "" while there is something to wait for."""
+        if reason := self._ending():
+            self._save_hosts()
+            return reason
+        self._give_up_hosts()
+        due = self.next_due()
+        if due is None:
+            self._save_hosts()
+            return self._pages_are_over() or FINISHED
+        if due > self._deadline:
+            self._save_hosts()
+            return TIME_BUDGET
+        return ""
+
+    def _give_up_hosts(self) -> None:
+        """Count what was to be fetched of a host that is down as errors (never the shop's own)."""
+        for host in self._hosts.values():
+            while host.down:
+                lost = [*host.ready]
+                host.ready.clear()
+                lost += self._frontier.take(host.name, kinds=KINDS, limit=500, now=float("inf"))
+                if not lost:
+                    break
+                self._frontier.settle(Settlement(done=lost, counts={"errors:host down": len(lost)}))
+                self._counts["errors:host down"] += len(lost)
+
+    def _save_hosts(self) -> None:
+        for host in self._hosts.values():
+            self._frontier.save_host(host.name, host.state)
+        self._frontier.settle(Settlement())
+
+
+class _Tally:
+    """What a batch of outcomes adds up to."""
+
+    def __init__(self) -> None:
+        self.pages: list[Response] = []
+        self.items: list[Item] = []
+        self.photos: list[Photo] = []
+        self.links: dict[str, None] = {}
+        self.redirects: list[Request] = []
+        self.done: list[Request] = []
+        self.retries: list[tuple[Request, float]] = []
+        self.counts: Counter[str] = Counter()
+        self._item_keys: set[str] = set()
+
+    def add(self, outcome: Outcome, unseen_items: Collection[str], *, room: int) -> int:
+        """Add an outcome, with at most `room` of its items; returns how many it added."""
+        if outcome.retry_in_s is not None:
+            self.retries.append((outcome.request, outcome.retry_in_s))
+            self.counts["retries"] += 1
+            return 0
+        added, complete = self._add_items(outcome.items, unseen_items, room)
+        if complete:
+            self.done.append(outcome.request)
+        if outcome.archive is not None:
+            self.pages.append(outcome.archive)
+            self.counts["pages"] += 1
+        if outcome.photo is not None:
+            self.photos.append(outcome.photo)
+            self.counts["photos"] += 1
+        if outcome.redirect is not None:
+            self.redirects.append(outcome.redirect)
+            self.counts["redirects"] += 1
+        self.links.update(dict.fromkeys(outcome.links))
+        self.counts.update(f"dropped:{reason}" for reason in outcome.dropped)
+        self.counts.update(f"errors:{reason}" for reason in outcome.errors)
+        return added
+
+    def _add_items(
+        self, items: Collection[Item], unseen: Collection[str], room: int
+    ) -> tuple[int, bool]:
+        added = 0
+        for item in items:
+            key = _item_key(item)
+            if key not in unseen or key in self._item_keys:
+                self.counts["dropped:duplicate"] += 1
+            elif added == room:
+                return added, False
+            else:
+                self._item_keys.add(key)
+                self.items.append(item)
+                self.counts["items"] += 1
+                added += 1
+        return added, True
+
+
+def _item_key(item: Item) -> str:
+    return f"item:{item.id}"
+
+
+def _robots_request(request: Request) -> Request:
+    return Request(f"{origin_of(request.url)}/robots.txt")
+
+
+def _robots_of(result: Response | FetchError) -> Robots:
+    if not isinstance(result, FetchError):
+        return read_robots(result)
+    if result.retryable:
+        raise result
+    return ALLOW_ALL

@@ -1,0 +1,69 @@
+"""Prices as shops write them to minor units with an ISO 4217 currency. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from price_parser import Price
+
+_SYMBOLS = {
+    "€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD",
+    "AU$": "AUD", "NZ$": "NZD", "¥": "JPY", "円": "JPY", "₹": "INR", "₩": "KRW", "₽": "RUB",
+    "₺": "TRY", "₪": "ILS", "₫": "VND", "₴": "UAH", "฿": "THB", "R$": "BRL", "zł": "PLN",
+    "Kč": "CZK", "Ft": "HUF", "lei": "RON", "Fr.": "CHF", "Euro": "EUR", "euro": "EUR",
+}  # fmt: skip
+# ISO 4217 exponents other than two.
+_NO_DECIMALS = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"}
+    | {"VUV", "XAF", "XOF", "XPF"}
+)
+_THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+_PLAIN_NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
+_MAX_MINOR = 10**15  # beyond it a page holds an article number, not a price
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in minor units (cents) of an ISO 4217 currency."""
+
+    minor: int
+    currency: str
+
+
+def parse_price(text: str, *, currency: str = "") -> Money | None:
+    """Read a price; None where there is none, or no currency to give it a meaning.
+
+    text: as on the page ("€1.299,00", "GBP 45", "119.99"). currency: what the page says of it
+    elsewhere, ISO code or symbol; where text names another one, text is right, except that a
+    bare "$" or "¥" says less than an ISO code.
+    """
+    plain = text.strip()
+    if _PLAIN_NUMBER.fullmatch(plain):  # schema.org: a point is the decimal point
+        amount: Decimal | None = Decimal(plain)
+        found = ""
+    else:
+        price = Price.fromstring(plain)
+        amount, found = price.amount, price.currency or ""
+    code = _iso(found)
+    if not code or found in ("$", "¥"):
+        code = _iso(currency) or code
+    if amount is None or amount < 0 or not code:
+        return None
+    minor = (amount.scaleb(exponent_of(code))).quantize(Decimal(1), ROUND_HALF_UP)
+    return Money(int(minor), code) if minor < _MAX_MINOR else None
+
+
+def exponent_of(currency: str) -> int:
+    """How many decimal digits the minor unit stands for: 2 for EUR, 0 for JPY, 3 for KWD."""
+    if currency in _NO_DECIMALS:
+        return 0
+    return 3 if currency in _THREE_DECIMALS else 2
+
+
+def _iso(text: str) -> str:
+    text = text.strip()
+    if text in _SYMBOLS:
+        return _SYMBOLS[text]
+    return text.upper() if re.fullmatch(r"[A-Za-z]{3}", text) else ""

@@ -1,0 +1,28 @@
+"""Where a crawl's results go: a folder on a laptop, S3 and DynamoDB on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from advisor.crawling.items import Item
+from advisor.crawling.messages import Response
+from advisor.crawling.photos import Photo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a batch of fetches brought."""
+
+    pages: Collection[Response] = ()
+    items: Collection[Item] = ()
+    photos: Collection[Photo] = ()
+
+
+class Sink(Protocol):
+    """Keeps results. Writing the same ones again leaves what was there."""
+
+    def write(self, results: Results) -> Mapping[str, int]:
+        """Keep a batch; returns how far it has written, for the frontier to remember."""
+        ...

@@ -1,0 +1,183 @@
+"""Any shop that describes its products by schema.org, in JSON-LD or microdata."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from advisor.crawling.items import Item
+from advisor.crawling.messages import Page
+from advisor.crawling.money import Money, parse_price
+from advisor.crawling.spiders.base import ParsedPage, starts_at
+from advisor.crawling.spiders.structured_data import (
+    Node,
+    as_list,
+    is_a,
+    json_ld,
+    microdata,
+    text_of,
+)
+from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
+from advisor.crawling.urls import canonical_url, site_of
+
+_GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
+_IDS = ("sku", "productID", "mpn", *_GTINS)
+# Pages that never show a product, and that a shop would rather not see a crawler at.
+_NEVER = re.compile(
+    r"/(cart|basket|bag|checkout|login|log-in|logout|signin|sign-in|register|account|my-account|"
+    r"wishlist|compare|wp-admin|wp-login\.php)(/|$)|[?&](add-to-cart|add_to_cart|replytocom)=",
+    re.IGNORECASE,
+)
+_FILES = re.compile(
+    r"\.(jpe?g|png|gif|webp|avif|svg|ico|bmp|css|js|json|xml|rss|pdf|zip|gz|docx?|xlsx?|mp[34]|"
+    r"webm|mov|avi|woff2?|ttf|exe|dmg|apk)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class SchemaOrg:
+    """Reads schema.org Product; follows the shop's own links."""
+
+    base_url: str
+    name: ClassVar[str] = "schema-org"
+
+    @property
+    def start_urls(self) -> tuple[str, ...]:
+        return starts_at(self.base_url, ("/",))
+
+    def parse(self, page: Page) -> ParsedPage:
+        nodes, broken = json_ld(page)
+        products = [node for node in nodes if is_a(node, "Product")]
+        if not products:
+            nodes += microdata(page)
+            products = [node for node in nodes if is_a(node, "Product")]
+        trail = next((node for node in nodes if is_a(node, "BreadcrumbList")), {})
+        return ParsedPage(
+            items=tuple(_item(page, product, trail) for product in _of_this_page(page, products)),
+            requests=tuple(_links(page, site_of(self.base_url))),
+            problems=("json-ld",) * broken,
+        )
+
+
+def _of_this_page(page: Page, products: list[Node]) -> list[Node]:
+    """Without the products that point to pages of their own: a list's, or "see also"."""
+    if len(products) < 2:
+        return products
+    here = canonical_url(page.url)
+    addresses = [text_of(product.get("url")) for product in products]
+    return [
+        product
+        for product, url in zip(products, addresses, strict=True)
+        if not url or canonical_url(page.absolute(url)) == here
+    ]
+
+
+def _links(page: Page, site: str) -> dict[str, None]:
+    """The shop's own pages that this one links to, next pages first."""
+    following = page.tree.css('link[rel~="next"][href], a[rel~="next"][href]')
+    found: dict[str, None] = {}
+    for node in (*following, *page.tree.css("a[href]")):
+        url = page.absolute(node.attributes.get("href") or "").partition("#")[0]
+        if not url or url in found or site_of(url) != site:
+            continue
+        if not _NEVER.search(url) and not _FILES.search(urlsplit(url).path):
+            found[url] = None
+    return found
+
+
+def _item(page: Page, product: Node, trail: Node) -> Item:
+    title = text_of(product.get("name"))
+    offer = _best_offer(product.get("offers"))
+    money = _price(offer)
+    return Item(
+        id=next(filter(None, (text_of(product.get(name)) for name in _IDS)), ""),
+        title=title,
+        category=_category(product.get("category")) or _last_crumb(page, trail, title),
+        description=text_of(product.get("description")),
+        images=tuple(dict.fromkeys(_images(page, product.get("image")))),
+        url=page.url,
+        price_minor=money.minor if money else None,
+        currency=money.currency if money else "",
+        availability=availability_of(text_of(offer.get("availability"))),
+        brand=text_of(product.get("brand") or product.get("manufacturer")),
+        gtin=next(filter(None, (gtin_of(text_of(product.get(name))) for name in _GTINS)), ""),
+        mpn=text_of(product.get("mpn")),
+    )
+
+
+def _best_offer(offers: object) -> Node:
+    """The cheapest offer; of an AggregateOffer without offers, its low price."""
+    found: list[Node] = []
+    for offer in as_list(offers):
+        if not isinstance(offer, dict):
+            continue
+        inner = [one for one in as_list(offer.get("offers")) if isinstance(one, dict)]
+        currency = {"priceCurrency": offer["priceCurrency"]} if "priceCurrency" in offer else {}
+        found += [currency | one for one in inner] or [offer]
+    priced = [(money.minor, at) for at, one in enumerate(found) if (money := _price(one))]
+    if priced:
+        return found[min(priced)[1]]
+    return found[0] if found else {}
+
+
+def _price(offer: Node) -> Money | None:
+    currency = text_of(offer.get("priceCurrency"))
+    for name in ("price", "lowPrice"):
+        if money := parse_price(text_of(offer.get(name)), currency=currency):
+            return money
+    for spec in as_list(offer.get("priceSpecification")):
+        if isinstance(spec, dict) and (money := _price({"priceCurrency": currency} | spec)):
+            return money
+    return None
+
+
+def _category(value: object) -> str:
+    """The product's own category, or the last part of one written as a path ("A > B")."""
+    text = text_of(value).rsplit(" > ", 1)[-1].strip()
+    is_code = text.isdigit() or text.startswith(("http://", "https://"))
+    return "" if is_code else text
+
+
+def _last_crumb(page: Page, trail: Node, title: str) -> str:
+    """The category the breadcrumbs end in: the last one that is not the page itself."""
+    crumbs = [one for one in as_list(trail.get("itemListElement")) if isinstance(one, dict)]
+    crumbs.sort(key=_position)
+    steps = [(_crumb_name(crumb), _crumb_url(page, crumb)) for crumb in crumbs]
+    here = canonical_url(page.url)
+    if len(steps) > 1 and not steps[-1][1] and steps[0][1]:
+        steps.pop()  # by custom only the page's own crumb has no address
+    while steps and (
+        steps[-1][0] == title or (steps[-1][1] and canonical_url(steps[-1][1]) == here)
+    ):
+        steps.pop()
+    return steps[-1][0] if len(steps) > 1 else ""  # the first is the shop itself
+
+
+def _position(crumb: Node) -> float:
+    try:
+        return float(crumb.get("position", 0))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _crumb_name(crumb: Node) -> str:
+    return text_of(crumb.get("name")) or text_of(crumb.get("item"))
+
+
+def _crumb_url(page: Page, crumb: Node) -> str:
+    item = crumb.get("item")
+    url: Any = (item.get("@id") or item.get("url")) if isinstance(item, dict) else item
+    return page.absolute(url) if isinstance(url, str) and url else ""
+
+
+def _images(page: Page, value: object) -> list[str]:
+    found = []
+    for one in as_list(value):
+        url = one.get("contentUrl") or one.get("url") if isinstance(one, dict) else one
+        for each in as_list(url):
+            if isinstance(each, str) and each.strip():
+                found.append(page.absolute(each))
+    return [url for url in found if url]

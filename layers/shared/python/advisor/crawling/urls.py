@@ -1,0 +1,98 @@
+"""Addresses: canonical form, host, site. All pure."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from w3lib.url import safe_url_string
+
+from advisor.errors import UsageError
+
+# Query keys that tell where a visitor came from and never what the page shows.
+_TRACKING = re.compile(r"^(utm_\w+|gclid|fbclid|msclkid|dclid|gbraid|wbraid|mc_cid|mc_eid|_ga)$")
+_ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/[A-Za-z0-9/_.~-]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@lru_cache(maxsize=65536)
+def canonical_url(url: str) -> str:
+    """One form for all spellings of an address: the seen check compares these.
+
+    Lower-case scheme and host, no default port, no fragment, no tracking keys, query keys in
+    order, odd characters percent-encoded. An address that cannot be split stays as it is.
+    """
+    if _ALREADY_CANONICAL.fullmatch(url) and "/." not in url and not _has_default_port(url):
+        return url
+    try:
+        parts = urlsplit(safe_url_string(url.strip()))
+        host = _netloc(parts)
+    except ValueError:
+        return url
+    kept = [
+        pair
+        for pair in parse_qsl(parts.query, keep_blank_values=True)
+        if not _TRACKING.match(pair[0])
+    ]
+    return parts._replace(
+        netloc=host,
+        path=parts.path or "/",
+        query=urlencode(sorted(kept)),
+        fragment="",
+    ).geturl()
+
+
+@lru_cache(maxsize=65536)
+def host_of(url: str) -> str:
+    """`host`, or `host:port` where the port is not the scheme's own; "" if there is none."""
+    try:
+        return _netloc(urlsplit(url))
+    except ValueError:
+        return ""
+
+
+def site_of(url: str) -> str:
+    """The host without a leading "www.": a shop moves its visitors between the two."""
+    return host_of(url).removeprefix("www.")
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host[:port]` of an address."""
+    return f"{urlsplit(url).scheme}://{host_of(url)}"
+
+
+def is_web_url(url: str) -> bool:
+    """Whether an address is http or https and names a host."""
+    return url[:8].lower().startswith(("http://", "https://")) and bool(host_of(url))
+
+
+def checked_base_url(url: str) -> str:
+    """The base address a user gave, without a query or fragment.
+
+    Raises: UsageError for what is no http(s) address, showing it and a right one.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"base URL {url!r} cannot be read: {error}") from error
+    if parts.scheme not in _DEFAULT_PORTS or not host or parts.username is not None:
+        raise UsageError(
+            f"base URL {url!r} is no web address; expected one as https://shop.example"
+        )
+    return parts._replace(query="", fragment="").geturl()
+
+
+def _netloc(parts: SplitResult) -> str:
+    host = (parts.hostname or "").rstrip(".")
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+        return f"{host}:{parts.port}"
+    return host
+
+
+def _has_default_port(url: str) -> bool:
+    return ":80/" in url or ":443/" in url
