@@ -1,0 +1,193 @@
+import { type Api, Trouble, connect } from "./api.js";
+import { hasLiveCamera, takePhoto } from "./camera.js";
+import { byId } from "./dom.js";
+import { percentText } from "./format.js";
+import { prepare } from "./photo.js";
+import type { Answer } from "./types.js";
+import * as view from "./view.js";
+
+const SLOW_MS = 5_000;
+
+const page = byId("page", HTMLElement);
+const frame = byId("frame", HTMLElement);
+const choose = byId("choose", HTMLButtonElement);
+const preview = byId("preview", HTMLImageElement);
+const answerPlace = byId("answer", HTMLElement);
+const categoryPlace = byId("category", HTMLElement);
+const announcer = byId("announcer", HTMLElement);
+const file = byId("file", HTMLInputElement);
+const capture = byId("capture", HTMLInputElement);
+const camera = byId("camera", HTMLButtonElement);
+const another = byId("another", HTMLButtonElement);
+const stop = byId("stop", HTMLButtonElement);
+
+type State = "start" | "busy" | "answered" | "trouble";
+
+let api: Promise<Api> | null = null;
+let known: string[] = [];
+let current = new AbortController(); // of the photo on its way
+let hasCamera = false;
+
+function show(state: State, answer: HTMLElement, category: HTMLElement | null = null): void {
+  page.dataset["state"] = state;
+  answerPlace.replaceChildren(answer);
+  categoryPlace.replaceChildren(...(category ? [category] : []));
+  answerPlace.setAttribute("aria-busy", String(state === "busy"));
+  camera.hidden = state !== "start" || !hasCamera;
+  another.hidden = state !== "answered" && state !== "trouble";
+  stop.hidden = state !== "busy";
+}
+
+function showPhoto(photo: Blob | null): void {
+  if (preview.src) URL.revokeObjectURL(preview.src);
+  preview.hidden = photo === null;
+  choose.hidden = photo !== null;
+  if (photo) preview.src = URL.createObjectURL(photo);
+  else preview.removeAttribute("src");
+}
+
+function start(): void {
+  current.abort();
+  showPhoto(null);
+  announcer.textContent = "";
+  show("start", view.intro(known));
+}
+
+function connected(): Promise<Api> {
+  api ??= connect().catch((error: unknown) => {
+    api = null; // so that the next try asks again
+    throw error;
+  });
+  return api;
+}
+
+/** From a file to the answer on the page. */
+async function answer(photo: Blob): Promise<void> {
+  current.abort();
+  const mine = new AbortController();
+  current = mine;
+  showPhoto(photo);
+  busy("Reading the photo");
+  const slow = setTimeout(() => {
+    busy("Still looking. The first photo after a quiet while takes longer.");
+  }, SLOW_MS);
+  try {
+    const prepared = await prepare(photo);
+    const service = await connected();
+    if (mine.signal.aborted) return;
+    busy("Looking for it in the shops");
+    const found = await service.suggest(prepared, mine.signal);
+    if (!mine.signal.aborted) tell(found);
+  } catch (error) {
+    if (!mine.signal.aborted) tellTrouble(error, photo);
+  } finally {
+    clearTimeout(slow);
+  }
+}
+
+function busy(note: string): void {
+  const shown = answerPlace.querySelector(".waiting .note");
+  if (page.dataset["state"] === "busy" && shown) shown.textContent = note;
+  else show("busy", view.waiting(note));
+  announcer.textContent = note;
+}
+
+function tell({ classification, suggestions }: Answer): void {
+  show("answered", view.products(suggestions), view.category(classification));
+  const first = classification.labels[0];
+  const what =
+    classification.unknown || !first
+      ? "Not sure what this is"
+      : `${first.label}, ${percentText(first.probability)}`;
+  const count = suggestions.length;
+  announcer.textContent = `${what}. ${count} matching ${count === 1 ? "product" : "products"}.`;
+}
+
+function tellTrouble(error: unknown, photo: Blob | null): void {
+  const known = error instanceof Trouble;
+  const { title, detail } = known
+    ? error
+    : { title: "Something went wrong", detail: "The page met an error of its own." };
+  if (!known) console.error(error);
+  show("trouble", view.trouble(title, detail, photo ? () => void answer(photo) : null));
+  announcer.textContent = `${title}. ${detail}`;
+}
+
+function take(files: Iterable<File> | null | undefined): void {
+  const [first] = files ?? [];
+  if (first) void answer(first);
+}
+
+function listen(): void {
+  choose.addEventListener("click", () => file.click());
+  another.addEventListener("click", () => {
+    start();
+    choose.focus();
+  });
+  stop.addEventListener("click", () => {
+    start();
+    choose.focus();
+  });
+  for (const input of [file, capture]) {
+    input.addEventListener("change", () => {
+      take(input.files);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+  document.addEventListener("paste", (event) => {
+    const files = event.clipboardData?.files;
+    if (files?.length) {
+      event.preventDefault();
+      take(files);
+    }
+  });
+  listenForDrops();
+}
+
+/** A photo may be dropped anywhere on the page; the frame shows that it will be taken. */
+function listenForDrops(): void {
+  let depth = 0; // dragenter and dragleave also fire between elements inside the page
+  const over = (by: number) => {
+    depth = Math.max(0, depth + by);
+    frame.classList.toggle("over", depth > 0);
+  };
+  document.addEventListener("dragenter", () => over(1));
+  document.addEventListener("dragleave", () => over(-1));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    over(-depth);
+    const files = event.dataTransfer?.files;
+    if (files?.length) take(files);
+    else tellTrouble(new Trouble("That is not a photo", "Drop a picture file from your computer."), null);
+  });
+}
+
+/** Offer the camera: live where the browser lets us, else the phone's own camera. */
+function offerCamera(): void {
+  const onPhone = matchMedia("(pointer: coarse)").matches;
+  hasCamera = hasLiveCamera() || onPhone;
+  camera.addEventListener("click", () => {
+    if (!hasLiveCamera()) {
+      capture.click();
+      return;
+    }
+    void takePhoto().then(
+      (photo) => photo && answer(photo),
+      (error: unknown) => tellTrouble(error, null),
+    );
+  });
+}
+
+listen();
+offerCamera();
+start();
+void connected()
+  .then((service) => service.categories())
+  .then((labels) => {
+    known = labels;
+    if (page.dataset["state"] === "start") show("start", view.intro(known));
+  })
+  .catch((error: unknown) => {
+    if (page.dataset["state"] === "start") tellTrouble(error, null);
+  });
