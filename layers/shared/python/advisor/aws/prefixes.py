@@ -1,0 +1,127 @@
+"""S3 prefixes as folders: what training reads that lives in a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from advisor.aws.clients import client
+from advisor.errors import DataError, UsageError
+
+_PRODUCTS = "photos.jsonl"
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """s3://bucket/key; the key may be empty."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Read the URI.
+
+        Raises: UsageError if it names no bucket.
+        """
+        bucket, _, key = text.removeprefix("s3://").partition("/")
+        if not text.startswith("s3://") or not bucket:
+            raise UsageError(f"{text!r} is no S3 URI; expected s3://BUCKET/PREFIX")
+        return cls(bucket, key)
+
+
+def download(uri: str, cache: Path) -> Path:
+    """The local copy of a prefix (a folder) or of one object (a file), brought up to date.
+
+    Objects of the same size and time are not fetched again; those deleted in S3 go here, too.
+    Beside the folder, photos.jsonl tells which product each photo shows, where the object's
+    metadata does, just as a crawl on plain folders writes it.
+    Raises: DataError if nothing is there, or S3 cannot be asked.
+    """
+    where = S3Uri.parse(uri)
+    try:
+        return _download(where, cache / hashlib.sha256(uri.encode()).hexdigest()[:16])
+    except (ClientError, BotoCoreError) as error:
+        raise DataError(f"{uri} cannot be read: {error}") from error
+
+
+def _download(where: S3Uri, home: Path) -> Path:
+    prefix = where.key.rstrip("/")
+    objects = list(_objects(where.bucket, prefix))
+    if not objects:
+        raise DataError(f"nothing is stored under s3://{where.bucket}/{where.key}")
+    root = home / (prefix.rpartition("/")[2] or where.bucket)
+    known = _read_products(home / _PRODUCTS)
+    products, kept = {}, set()
+    for item in objects:
+        below = item["Key"].removeprefix(prefix).lstrip("/")
+        path = root / below if below else root
+        if not path.resolve().is_relative_to(home.resolve()):
+            raise DataError(f"s3://{where.bucket}/{item['Key']} would be written outside the cache")
+        kept.add(path)
+        name = path.relative_to(home).as_posix()
+        product_id = known.get(name, "") if _is_current(path, item) else _fetch(where, item, path)
+        if product_id:
+            products[name] = product_id
+    _remove_others(root, kept)
+    _write_products(home / _PRODUCTS, products)
+    return root
+
+
+def _objects(bucket: str, prefix: str) -> Any:
+    """Objects at the prefix or below it; not those whose names merely begin alike."""
+    for page in (
+        client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    ):
+        for item in page.get("Contents", ()):
+            below = item["Key"].removeprefix(prefix)
+            if not item["Key"].endswith("/") and (not prefix or below == "" or below[0] == "/"):
+                yield item
+
+
+def _is_current(path: Path, item: dict[str, Any]) -> bool:
+    if not path.is_file():
+        return False
+    stat = path.stat()
+    return bool(stat.st_size == item["Size"] and stat.st_mtime == item["LastModified"].timestamp())
+
+
+def _fetch(where: S3Uri, item: dict[str, Any], path: Path) -> str:
+    """Store the object and return the product it shows, "" if its metadata names none."""
+    answer = client("s3").get_object(Bucket=where.bucket, Key=item["Key"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name[:100]}.part")
+    partial.write_bytes(answer["Body"].read())
+    modified = item["LastModified"].timestamp()
+    os.utime(partial, (modified, modified))
+    partial.replace(path)
+    return unquote(answer["Metadata"].get("product-id", ""))
+
+
+def _remove_others(root: Path, kept: set[Path]) -> None:
+    if root.is_dir():
+        for path in root.rglob("*"):
+            if path.is_file() and path not in kept:
+                path.unlink()
+
+
+def _read_products(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return {line["path"]: line["product_id"] for line in lines}
+
+
+def _write_products(file: Path, products: dict[str, str]) -> None:
+    lines = [
+        json.dumps({"path": path, "product_id": product_id}, ensure_ascii=False) + "\n"
+        for path, product_id in sorted(products.items())
+    ]
+    file.write_text("".join(lines), encoding="utf-8")

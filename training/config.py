@@ -1,0 +1,41 @@
+"""The hyperparameters of a training run, each with the reason for its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from advisor.errors import UsageError
+
+DEFAULT_BACKBONE = "mobilenet_v2_050_224"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What a run is made of besides the photos; equal configs on equal photos give equal models.
+
+    Raises: UsageError if a value makes no sense.
+    """
+
+    backbone: str = DEFAULT_BACKBONE  # a name of backbones.HUB_HANDLES, a path, a URL, an S3 URI
+    steps: int = 1_000  # of the head; more than that changed validation accuracy by under .01
+    min_images: int = 200  # the tutorial's: fewer readable photos teach a category badly
+    test_percent: int = 10
+    validation_percent: int = 10
+    seed: int = 0  # of the head's first weights and its sampling; the split follows content alone
+    learning_rate: float = 0.01
+    batch_size: int = 100
+    weight_decay: float = 0.0
+    max_error: float = 0.05  # of what is answered; less sure answers become `unknown`
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("min_images", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
+        for name in ("test_percent", "validation_percent"):
+            if not 0 <= getattr(self, name) <= 90:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 90")
+        if self.test_percent + self.validation_percent > 90:
+            raise UsageError(
+                f"{self.test_percent} % test and {self.validation_percent} % validation photos "
+                "leave too few to train on; together at most 90"
+            )

@@ -1,0 +1,117 @@
+"""The photos to learn from: a folder of category folders, as a crawl or a person leaves it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.errors import DataError
+from advisor.naming import label_of
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+PRODUCTS = "photos.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFile:
+    """A photo of the folder. name: its path in it, with slashes. product_id: "" if not known."""
+
+    path: Path
+    name: str
+    label: str
+    product_id: str = ""
+
+
+def scan(folder: Path) -> list[PhotoFile]:
+    """Every file that is named like a photo, in category folders, at any depth, sorted by name.
+
+    Files beside the category folders, hidden ones, and others than photos are passed over.
+    Raises: DataError if the folder does not exist, or holds no photo in a category folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; expected one with a folder of photos per category")
+    products = read_product_ids(folder)
+    photos = [
+        PhotoFile(
+            path=path,
+            name=name,
+            label=one_line(label_of(category.name)),
+            product_id=products.get(name, ""),
+        )
+        for category in folder.iterdir()
+        if category.is_dir() and not category.name.startswith(".")
+        for path in category.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
+        for name in [path.relative_to(folder).as_posix()]
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
+    if not photos:
+        raise DataError(
+            f"{folder} holds no photo in a category folder; "
+            f"expected CATEGORY/PHOTO with one of {', '.join(sorted(PHOTO_SUFFIXES))}"
+        )
+    return sorted(photos, key=lambda photo: photo.name)
+
+
+def read_product_ids(folder: Path) -> dict[str, str]:
+    """Which product each photo shows, from the photos.jsonl that a crawl leaves beside it.
+
+    Returns: product_id by the photo's path in the folder; empty without such a file.
+    Raises: DataError if a line of it cannot be read.
+    """
+    file = folder.parent / PRODUCTS
+    if not file.is_file():
+        return {}
+    prefix = f"{folder.name}/"
+    products = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            products[str(record["path"]).removeprefix(prefix)] = str(record["product_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{file}, line {number} is no record of a photo: {error!r}") from error
+    return products
+
+
+def one_line(label: str) -> str:
+    """The label with line breaks and other control characters as spaces: labels.txt has lines."""
+    return "".join(char if char.isprintable() else " " for char in label)
+
+
+def split_by_size(
+    counts: Mapping[str, int], min_images: int
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Labels with at least min_images photos, sorted, and the others with their counts.
+
+    Raises: DataError if fewer than two labels are left, telling what there was.
+    """
+    kept = tuple(sorted(label for label, count in counts.items() if count >= min_images))
+    pruned = {label: count for label, count in sorted(counts.items()) if count < min_images}
+    if len(counts) < 2:
+        only = next(iter(counts), "none")
+        raise DataError(
+            f"only one category with readable photos ({only!r}); at least two are needed"
+        )
+    if len(kept) < 2:
+        largest = sorted(counts.values(), reverse=True)
+        raise DataError(
+            f"{len(kept)} of {len(counts)} categories have at least {min_images} photos "
+            f"({_shown(counts)}); two are needed: --min-images {largest[1]} would keep "
+            f"{sum(count >= largest[1] for count in largest)}"
+        )
+    return kept, pruned
+
+
+def count_labels(photos: Iterable[PhotoFile]) -> dict[str, int]:
+    """How many photos each label has."""
+    return dict(Counter(photo.label for photo in photos))
+
+
+def _shown(counts: Mapping[str, int], most: int = 8) -> str:
+    """The largest categories with their counts, for a sentence."""
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{label} {count}" for label, count in largest[:most])
+    return shown if len(largest) <= most else f"{shown}, ..."

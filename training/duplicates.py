@@ -1,0 +1,75 @@
+"""Copies and near-copies: photos that must not stand on both sides of a split.
+
+A 64-bit difference hash finds candidates and a 16x16 thumbnail decides. Measured on 3,068
+photos of clothes and 1,223 of other products: a copy at 80 % size and JPEG quality 60 lies
+within 6 bits and 1.4 grey levels of its original; the hash alone would also have merged 1,490
+pairs of different clothes (both on a plain background), the thumbnail none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+MAX_BITS = 6
+MAX_GREY_LEVELS = 4.0
+_THUMBNAIL = (16, 16)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What two copies of a photo share. dhash: 64 bits. thumbnail: 768 bytes, RGB 16x16."""
+
+    dhash: int
+    thumbnail: bytes
+
+
+def fingerprint(photo: npt.NDArray[np.uint8]) -> Fingerprint:
+    """The fingerprint of a decoded photo, uint8 (224, 224, 3)."""
+    image = Image.fromarray(photo)
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
+    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    thumbnail = image.resize(_THUMBNAIL, Image.Resampling.BOX)
+    return Fingerprint(int.from_bytes(bits.tobytes(), "big"), thumbnail.tobytes())
+
+
+def near_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+    """Pairs of indices, lower first, of photos that look the same."""
+    hashes = np.array([one.dhash for one in fingerprints], np.uint64)
+    thumbnails = np.frombuffer(b"".join(one.thumbnail for one in fingerprints), np.uint8)
+    thumbnails = thumbnails.reshape(len(fingerprints), -1).astype(np.int16)
+    pairs = []
+    for index in range(len(hashes) - 1):
+        later = (
+            index
+            + 1
+            + np.flatnonzero(np.bitwise_count(hashes[index + 1 :] ^ hashes[index]) <= MAX_BITS)
+        )
+        distances = np.abs(thumbnails[later] - thumbnails[index]).mean(axis=1)
+        pairs += [(index, int(other)) for other in later[distances <= MAX_GREY_LEVELS]]
+    return pairs
+
+
+def group(count: int, keys: Sequence[Sequence[Hashable]]) -> list[int]:
+    """The group of each of `count` photos: photos that share any key are in one group.
+
+    keys: of each photo. Returns: for each photo the lowest index in its group.
+    """
+    parents = list(range(count))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    first: dict[Hashable, int] = {}
+    for index, of_photo in enumerate(keys):
+        for key in of_photo:
+            one, other = sorted((root(first.setdefault(key, index)), root(index)))
+            parents[other] = one
+    return [root(index) for index in range(count)]

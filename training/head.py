@@ -1,0 +1,157 @@
+"""The softmax head: trained in numpy, then written into the graph in the placeholder's place.
+
+Converting a graph takes TensorFlow and 12 s, and depends on the backbone and the number of
+labels alone. So it is converted once with a head of known random weights, and a trained head
+replaces exactly those bytes: the head alone changes from run to run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.errors import BackboneError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Head:
+    """kernel: float32 (features, labels). bias: float32 (labels,). Both as float16 holds them."""
+
+    kernel: FloatArray
+    bias: FloatArray
+
+    def probabilities(self, features: FloatArray) -> FloatArray:
+        """Softmax probabilities, float32 (photos, labels), of features (photos, features)."""
+        return softmax(features @ self.kernel + self.bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadRecipe:
+    """How a head is trained; the fields are those of TrainingConfig."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
+def train_head(
+    features: FloatArray, targets: npt.NDArray[np.int64], label_count: int, recipe: HeadRecipe
+) -> Head:
+    """Fit a softmax head with Adam on batches in which every label is equally likely.
+
+    features: float32 (photos, features). targets: (photos,), indices of labels, each label at
+    least once. The same arguments give the same head.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    mean, scale = features.mean(0), features.std(0) + 1e-3  # folded back into the head below
+    by_label = [np.flatnonzero(targets == label) for label in range(label_count)]
+    kernel = np.zeros((features.shape[1], label_count), np.float32)
+    bias = np.zeros(label_count, np.float32)
+    adam_kernel, adam_bias = _Adam.like(kernel), _Adam.like(bias)
+    for step in range(1, recipe.steps + 1):
+        labels = rng.integers(0, label_count, recipe.batch_size)
+        draws = rng.random(recipe.batch_size)
+        rows = np.array(
+            [
+                by_label[label][int(draw * len(by_label[label]))]
+                for label, draw in zip(labels, draws, strict=True)
+            ]
+        )
+        batch = (features[rows] - mean) / scale
+        error = softmax(batch @ kernel + bias)
+        error[np.arange(len(rows)), labels] -= 1.0  # gradient of the cross-entropy
+        error /= len(rows)
+        # Cosine decay: the last steps average out the noise of the sampling.
+        rate = recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * step / recipe.steps))
+        kernel -= rate * (adam_kernel.step(batch.T @ error, step) + recipe.weight_decay * kernel)
+        bias -= rate * adam_bias.step(error.sum(0), step)
+    return _rounded(kernel / scale[:, np.newaxis], bias - (mean / scale) @ kernel)
+
+
+def calibrated(head: Head, temperature: float) -> Head:
+    """The head whose logits are divided by the temperature."""
+    return _rounded(head.kernel / temperature, head.bias / temperature)
+
+
+def best_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
+    """The temperature, 0.25 to 8, under which the targets are likeliest; 1.0 without photos.
+
+    logits: float32 (photos, labels), of photos the head was not trained on.
+    """
+    if not len(targets):
+        return 1.0
+    grid = np.geomspace(0.25, 8.0, 141)
+    return float(grid[int(np.argmin([_loss(logits / t, targets) for t in grid]))])
+
+
+def placeholder(feature_count: int, label_count: int) -> Head:
+    """The head that a graph is converted with: random, so that its bytes are found again."""
+    rng = np.random.default_rng((feature_count, label_count))
+    kernel = rng.normal(0, 0.02, (feature_count, label_count))
+    return _rounded(kernel, rng.normal(0, 0.02, label_count))
+
+
+def put_head(graph: bytes, head: Head) -> bytes:
+    """The graph with the head in the place of the placeholder.
+
+    Raises: BackboneError if the placeholder is not there exactly once.
+    """
+    old = placeholder(*head.kernel.shape)
+    # A TFLite fully connected layer keeps its kernel as (labels, features).
+    graph = _replace_once(graph, _float16(old.kernel.T), _float16(head.kernel.T))
+    return _replace_once(graph, _float16(old.bias), _float16(head.bias))
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Probabilities over the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
+
+
+@dataclass
+class _Adam:
+    """Adam's running moments of one array (Kingma and Ba, 2015)."""
+
+    first: FloatArray
+    second: FloatArray
+
+    @classmethod
+    def like(cls, array: FloatArray) -> _Adam:
+        return cls(np.zeros_like(array), np.zeros_like(array))
+
+    def step(self, gradient: FloatArray, number: int) -> FloatArray:
+        self.first += np.float32(0.1) * (gradient - self.first)
+        self.second += np.float32(0.001) * (gradient * gradient - self.second)
+        first = self.first / (1 - 0.9**number)
+        second = self.second / (1 - 0.999**number)
+        return np.asarray(first / (np.sqrt(second) + 1e-8), np.float32)
+
+
+def _loss(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
+    chosen = softmax(logits)[np.arange(len(targets)), targets]
+    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+
+def _rounded(kernel: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]) -> Head:
+    """A head of the values that float16 can hold, so that numpy and the graph compute alike."""
+    return Head(
+        kernel.astype(np.float16).astype(np.float32), bias.astype(np.float16).astype(np.float32)
+    )
+
+
+def _float16(array: FloatArray) -> bytes:
+    return np.ascontiguousarray(array, np.float16).tobytes()
+
+
+def _replace_once(graph: bytes, old: bytes, new: bytes) -> bytes:
+    if graph.count(old) != 1:
+        raise BackboneError(
+            f"the converted graph holds the head's placeholder {graph.count(old)} times, not once"
+        )
+    return graph.replace(old, new)

@@ -1,0 +1,79 @@
+"""Which photos are trained on, which choose the calibration, and which measure the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from enum import Enum
+
+
+class Side(Enum):
+    """The use of a photo."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def split(
+    labels: Sequence[str],
+    groups: Sequence[str],
+    *,
+    test_percent: int,
+    validation_percent: int,
+) -> list[Side]:
+    """The side of each photo; photos of one group are on one side.
+
+    A group's side follows from its name alone, so it stays where it is when other photos come
+    or the folder moves. Only a label that would be left without a training photo, or without
+    a test photo though it has two groups, gets one moved.
+
+    labels, groups: of each photo; a group's name must come from content, never from a path.
+    """
+    rank = {name: _percentile(name) for name in set(groups)}
+    sides = {
+        name: Side.TEST
+        if value < test_percent
+        else Side.VALIDATION
+        if value < test_percent + validation_percent
+        else Side.TRAIN
+        for name, value in rank.items()
+    }
+    by_label: dict[str, set[str]] = defaultdict(set)
+    for label, name in zip(labels, groups, strict=True):
+        by_label[label].add(name)
+    for label in sorted(by_label):
+        _ensure_training(by_label[label], sides, rank)
+    if test_percent:
+        for label in sorted(by_label):
+            _ensure_test(by_label, label, sides, rank)
+    return [sides[name] for name in groups]
+
+
+def _ensure_training(names: set[str], sides: dict[str, Side], rank: dict[str, float]) -> None:
+    if not any(sides[name] is Side.TRAIN for name in names):
+        sides[max(names, key=lambda name: (rank[name], name))] = Side.TRAIN
+
+
+def _ensure_test(
+    by_label: dict[str, set[str]], label: str, sides: dict[str, Side], rank: dict[str, float]
+) -> None:
+    """Move the label's likeliest training group to the test side, if every label can spare it."""
+    names = by_label[label]
+    if any(sides[name] is Side.TEST for name in names):
+        return
+    training = Counter(
+        other for other, group in by_label.items() for name in group if sides[name] is Side.TRAIN
+    )
+    for name in sorted(names, key=lambda name: (rank[name], name)):
+        touched = [other for other, group in by_label.items() if name in group]
+        if sides[name] is Side.VALIDATION or all(training[other] > 1 for other in touched):
+            sides[name] = Side.TEST
+            return
+
+
+def _percentile(name: str) -> float:
+    """A number in 0..100, evenly spread over names and always the same for one."""
+    digest = hashlib.sha256(f"split:{name}".encode()).digest()
+    return 100 * int.from_bytes(digest[:8], "big") / 2**64
