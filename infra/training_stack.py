@@ -30,6 +30,11 @@ CONTAINER_ACCOUNT = "763104351884"
 CONTAINER = "tensorflow-training:2.19.0-cpu-py312-ubuntu22.04-sagemaker"
 INSTANCE = ec2.InstanceType.of(ec2.InstanceClass.M5, ec2.InstanceSize.XLARGE)
 TIME_LIMIT = Duration.hours(2)
+PULL_IMAGE = [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+]
 PROGRAM = "training/train.py"
 
 
@@ -123,8 +128,7 @@ class TrainingStack(Stack):
         for actions, resource, conditions in (
             (["ecr:GetAuthorizationToken"], "*", {}),
             (
-                ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage"]
-                + ["ecr:GetDownloadUrlForLayer"],
+                PULL_IMAGE,
                 f"arn:{self.partition}:ecr:{self.region}:{CONTAINER_ACCOUNT}"
                 f":repository/{repository}",
                 {},

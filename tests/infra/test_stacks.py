@@ -4,49 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
-import pytest
-
 from advisor.settings import PREFIX, Settings
-from infra.app import build
 from infra.training_stack import source_archive
 
 ROOT = Path(__file__).resolve().parents[2]
-SHOPS = [{"spider": "harveynorman", "schedule": "rate(1 day)", "limit": 50}]
 Template = dict[str, Any]
-
-
-def synthesize(folder: Path, **context: Any) -> dict[str, Template]:
-    app = cdk.App(outdir=str(folder), context={"shops": SHOPS, **context})
-    build(app, layer_folder=lambda name: ROOT / "layers" / name)
-    assembly = app.synth()
-    return {stack.stack_name.split("-")[1]: stack.template for stack in assembly.stacks}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def page() -> Iterator[None]:
-    """The template names the built page; whether it is built is not what is tested here."""
-    dist = ROOT / "web" / "dist"
-    made = not dist.exists()
-    dist.mkdir(parents=True, exist_ok=True)
-    yield
-    if made:
-        dist.rmdir()
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    return synthesize(tmp_path_factory.mktemp("aws"))
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    return synthesize(tmp_path_factory.mktemp("local"), local="true")
 
 
 def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
