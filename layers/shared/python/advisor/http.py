@@ -1,10 +1,13 @@
-"""HTTP answers shared by the functions: JSON, and RFC 9457 problem documents."""
+"""HTTP for the functions: API Gateway's events in, JSON and RFC 9457 problem documents out."""
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from advisor.errors import (
     AdvisorError,
@@ -14,7 +17,69 @@ from advisor.errors import (
     UnreadableImageError,
 )
 
+JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as API Gateway's HTTP API hands it over (payload format 2.0).
+
+    route: the route it matched, "POST /classify". headers: names in lower case.
+    """
+
+    route: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """Read an event.
+
+        Raises: RequestError 400 if it says that its body is base64 and it is not.
+        """
+        body = event.get("body") or ""
+        return cls(
+            route=event["routeKey"],
+            query=event.get("queryStringParameters") or {},
+            headers={name.lower(): value for name, value in event.get("headers", {}).items()},
+            body=decode_base64(body) if event.get("isBase64Encoded") else body.encode(),
+        )
+
+    def integer(self, name: str, *, default: int, least: int, most: int) -> int:
+        """A whole number of the query string.
+
+        Raises: RequestError 400 if it is none, or not from least to most.
+        """
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+            raise RequestError(400, f"{name} is {text[:50]!r}; expected {least} to {most}")
+        return int(text)
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of a base64 text.
+
+    Raises: RequestError 400 if it is none.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise RequestError(400, f"{len(text)} characters that are no base64: {error}") from error
+
+
+def answer(value: Any, status: int = HTTPStatus.OK) -> dict[str, Any]:
+    """API Gateway's form of a JSON answer."""
+    return _response(status, JSON, dumps(value))
+
+
+def problem(error: AdvisorError) -> dict[str, Any]:
+    """API Gateway's form of a problem document."""
+    status = status_of(error)
+    return _response(status, PROBLEM_JSON, problem_body(status, str(error)))
 
 
 def status_of(error: AdvisorError) -> int:
@@ -45,3 +110,12 @@ def problem_body(status: int, detail: str) -> str:
 def dumps(value: Any) -> str:
     """Compact JSON, unicode kept."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _response(status: int, content_type: str, body: str) -> dict[str, Any]:
+    return {
+        "statusCode": int(status),
+        "headers": {"content-type": content_type, "cache-control": "no-store"},
+        "body": body,
+        "isBase64Encoded": False,
+    }

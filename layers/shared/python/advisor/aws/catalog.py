@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -42,12 +42,13 @@ class CatalogTables:
         """
         if item.price_minor is not None:
             self._append_price(item, run_id=run_id, observed_at=observed_at)
-        product = Product(item=item, observed_at=observed_at, run_id=run_id)
-        # Under one form, so that the index finds it whatever form another shop writes.
-        gtin = {"gtin": normalise_gtin(item.gtin) or item.gtin} if item.gtin else {}
+        # In one form, so that the index finds it whatever form another shop writes; no other
+        # code belongs under that name.
+        known = replace(item, gtin=normalise_gtin(item.gtin))
+        product = Product(item=known, observed_at=observed_at, run_id=run_id)
         try:
             table(self.products_table).put_item(
-                Item=product.to_dict() | gtin,
+                Item=product.to_dict(),
                 ConditionExpression=Attr("product_id").not_exists()
                 | Attr("observed_at").lte(observed_at),
             )

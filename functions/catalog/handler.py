@@ -1,0 +1,170 @@
+"""Answers over HTTP what the catalog knows: photos' labels, products, prices, the model."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.labels import LabelTable
+from advisor.aws.models import ModelStore
+from advisor.aws.photos import PhotoPlace, upload_form
+from advisor.catalog.products import PricePoint
+from advisor.errors import AdvisorError, RequestError
+from advisor.http import JSON, PROBLEM_JSON, dumps, problem_body, status_of
+from advisor.settings import Settings
+from advisor.uploads import MAX_BYTES, checked_content_type, json_object, upload_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What this function works with."""
+
+    uploads_bucket: str
+    catalog: CatalogTables
+    labels: LabelTable
+    models: ModelStore
+
+
+@cache
+def default_services() -> Services:
+    """The services that the settings name."""
+    settings = Settings.from_env(os.environ)
+    return Services(
+        uploads_bucket=settings.uploads_bucket,
+        catalog=CatalogTables(settings.products_table, settings.prices_table),
+        labels=LabelTable(settings.labels_table),
+        models=ModelStore(settings.data_bucket),
+    )
+
+
+app = APIGatewayHttpResolver()
+
+
+def handler(
+    event: dict[str, Any],
+    context: Any,
+    *,
+    services: Callable[[], Services] = default_services,
+) -> dict[str, Any]:
+    """Answer one HTTP request."""
+    app.context["services"] = services
+    return app.resolve(at_root(event), context)
+
+
+@app.get("/health")
+def health() -> Response[str]:
+    """Tell that the function runs."""
+    return _answer({"status": "ok"})
+
+
+@app.get("/model")
+def model() -> Response[str]:
+    """The model in use, its labels and its accuracy on its test photos."""
+    store = _services().models
+    current = store.current()
+    return _answer(
+        {
+            "version": current.version,
+            "labels": store.read_info(current.version)["labels"],
+            "accuracy": current.accuracy,
+            "published_at": current.published_at,
+        }
+    )
+
+
+@app.get("/images/<image_id>")
+def image(image_id: str) -> Response[str]:
+    """What was said last of a photo, known by its sha256; or why it cannot be read."""
+    return _answer(_services().labels.latest(unquote(image_id)).to_dict())
+
+
+@app.get("/products/<product_id>")
+def product(product_id: str) -> Response[str]:
+    """A product as its shop's page said when it was last seen."""
+    return _answer(_services().catalog.get(unquote(product_id)).to_dict())
+
+
+@app.get("/products/<product_id>/prices")
+def prices(product_id: str) -> Response[str]:
+    """A product's price history, oldest first."""
+    catalog = _services().catalog
+    points = catalog.prices(unquote(product_id)) or _none_of(catalog, unquote(product_id))
+    return _answer({"prices": [asdict(point) for point in points]})
+
+
+@app.post("/uploads")
+def uploads() -> Response[str]:
+    """A form by which a photo can be sent to S3, where it is labelled."""
+    wish = json_object((app.current_event.decoded_body or "{}").encode())
+    filename, content_type = wish.get("filename", ""), wish.get("content_type", "")
+    if not isinstance(filename, str) or not isinstance(content_type, str):
+        raise RequestError(400, "filename and content_type are texts, where they are given")
+    place = PhotoPlace(_services().uploads_bucket, upload_key(uuid4(), filename))
+    checked = checked_content_type(content_type) if content_type else ""
+    return _answer(upload_form(place, content_type=checked, max_bytes=MAX_BYTES))
+
+
+@app.not_found
+def no_route(_error: Exception) -> Response[str]:
+    """A problem document for a path that is none of ours."""
+    request = app.current_event
+    return _problem(RequestError(404, f"no route {request.http_method} {request.path!r}"))
+
+
+@app.exception_handler(AdvisorError)  # type: ignore[untyped-decorator]  # Powertools' own
+def refused(error: AdvisorError) -> Response[str]:
+    """A problem document for what the sender did wrong."""
+    _logger().info("refused", extra={"path": app.current_event.path, "reason": str(error)})
+    return _problem(error)
+
+
+def at_root(event: dict[str, Any]) -> dict[str, Any]:
+    """The event as if its route lay at the root, the path's parts percent-encoded.
+
+    API Gateway has found the route and its parameters already. Its rawPath begins with the
+    stage (the emulator's does not), and is decoded: a slash within a product's id would read
+    as one between two parts.
+    """
+    route = event.get("routeKey", "$default").partition(" ")[2]
+    if not route:
+        return event
+    given = event.get("pathParameters") or {}
+    path = re.sub(r"{(\w+)\+?}", lambda name: quote(unquote(given[name[1]]), safe=""), route)
+    http = event["requestContext"]["http"] | {"path": path}
+    context = event["requestContext"] | {"stage": "$default", "http": http}
+    return event | {"rawPath": path, "requestContext": context}
+
+
+def _none_of(catalog: CatalogTables, product_id: str) -> list[PricePoint]:
+    """No price, of a product that there is."""
+    catalog.get(product_id)
+    return []
+
+
+def _services() -> Services:
+    services: Callable[[], Services] = app.context["services"]
+    return services()
+
+
+def _answer(value: Any) -> Response[str]:
+    return Response(200, JSON, dumps(value), {"cache-control": "no-store"})
+
+
+def _problem(error: AdvisorError) -> Response[str]:
+    status = status_of(error)
+    return Response(status, PROBLEM_JSON, problem_body(status, str(error)))
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service="catalog")

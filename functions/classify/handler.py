@@ -1,0 +1,211 @@
+"""Labels photos: those that arrive in S3 (told by SQS), and those that HTTP requests send."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+from aws_lambda_powertools import Logger
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.embeddings import EmbeddingTable
+from advisor.aws.labelling import Labeller, PhotoClassifier
+from advisor.aws.labels import LabelTable
+from advisor.aws.models import ModelStore, current_classifier
+from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
+from advisor.catalog.suggestions import (
+    Suggestion,
+    candidates_of,
+    find_similar,
+    gtins_of,
+    labels_to_search,
+    suggest,
+    with_same_gtin,
+)
+from advisor.errors import AdvisorError, NoModelError, NotFoundError, RequestError
+from advisor.http import Request, answer, problem
+from advisor.settings import Settings
+from advisor.uploads import MAX_BYTES, UploadedPhoto
+from advisor.uploads import read_photo as read_sent_photo
+from advisor.vision.classifier import Prediction
+
+LABELS: Final = 5  # in an answer, where the request does not say
+SUGGESTIONS: Final = 8
+MAX_TOP_K: Final = 20
+GTIN_LOOKUPS: Final = 5  # so many of the best codes are looked up in the other shops
+MODEL_MAX_AGE_S: Final = 60.0
+
+
+class ClassifierSource(Protocol):
+    """Gives the classifier of the model in use, as it was known at most max_age_s ago."""
+
+    def __call__(self, *, max_age_s: float) -> PhotoClassifier:
+        """Raises: NoModelError if no model is published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What this function works with."""
+
+    data_bucket: str
+    uploads_bucket: str
+    classifier: ClassifierSource
+    catalog: CatalogTables
+    labels: LabelTable
+    embeddings: EmbeddingTable
+
+
+@cache
+def default_services() -> Services:
+    """The services that the settings name."""
+    settings = Settings.from_env(os.environ)
+    return Services(
+        data_bucket=settings.data_bucket,
+        uploads_bucket=settings.uploads_bucket,
+        classifier=partial(
+            current_classifier,
+            ModelStore(settings.data_bucket),
+            cache_dir=Path(tempfile.gettempdir()) / "advisor-models",
+        ),
+        catalog=CatalogTables(settings.products_table),
+        labels=LabelTable(settings.labels_table),
+        embeddings=EmbeddingTable(settings.embeddings_table),
+    )
+
+
+def handler(
+    event: dict[str, Any],
+    context: object,  # noqa: ARG001 (Lambda passes it)
+    *,
+    services: Callable[[], Services] = default_services,
+) -> dict[str, Any]:
+    """Answer an HTTP request, or label the photos that a batch of SQS messages announces."""
+    if "Records" in event:
+        return label_photos(event["Records"], services())
+    return serve(event, services())
+
+
+def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
+    """Answer one HTTP request; what the sender did wrong becomes a problem document."""
+    try:
+        request = Request.from_event(event)
+        if request.route == "POST /classify":
+            return answer(_classify(request, services))
+        if request.route == "POST /suggestions":
+            return answer(_suggestions(request, services))
+        raise RequestError(404, f"no route {request.route!r}")
+    except AdvisorError as error:
+        _logger().info("refused", extra={"route": event.get("routeKey"), "reason": str(error)})
+        return problem(error)
+
+
+def label_photos(messages: list[dict[str, Any]], services: Services) -> dict[str, Any]:
+    """Label every photo that the messages announce; tell SQS which messages to send again.
+
+    The model in use is asked for anew: photos are queued again when a model is published, and
+    one that is labelled by the model before would never be seen by the new one.
+    """
+    try:
+        classifier: PhotoClassifier | None = services.classifier(max_age_s=0)
+    except NoModelError:
+        classifier = None
+    failed = []
+    for message in messages:
+        try:
+            for place in read_announcement(message["body"]):
+                _label(place, classifier, services)
+        except Exception:  # the other messages of the batch must not be sent again for this one
+            _logger().exception("message failed", extra={"message_id": message["messageId"]})
+            failed.append({"itemIdentifier": message["messageId"]})
+    return {"batchItemFailures": failed}
+
+
+def _label(place: PhotoPlace, classifier: PhotoClassifier | None, services: Services) -> None:
+    start = perf_counter()
+    fields = {"bucket": place.bucket, "key": place.key}
+    if classifier is None:
+        if place.bucket != services.data_bucket:
+            raise NoModelError(f"no model is published yet to label {place.key!r} with")
+        _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
+        return
+    try:
+        photo = read_photo(place, max_bytes=MAX_BYTES)
+    except NotFoundError:
+        _logger().info("photo is gone", extra=fields)
+        return
+    outcome = Labeller(classifier, services.labels, services.embeddings).label(photo)
+    fields |= {"image_id": photo.image_id, "model_version": classifier.version}
+    ms = round(1000 * (perf_counter() - start), 1)
+    _logger().info("photo seen", extra=fields | {"outcome": outcome, "ms": ms})
+
+
+def _classify(request: Request, services: Services) -> dict[str, Any]:
+    top_k = request.integer("top_k", default=LABELS, least=1, most=MAX_TOP_K)
+    return _predict(request, services, top_k=top_k).classification.to_dict()
+
+
+def _suggestions(request: Request, services: Services) -> dict[str, Any]:
+    top_k = request.integer("top_k", default=SUGGESTIONS, least=1, most=MAX_TOP_K)
+    prediction = _predict(request, services, top_k=LABELS)
+    found = _suggest(prediction, services, top_k=top_k)
+    return {
+        "classification": prediction.classification.to_dict(),
+        "suggestions": [
+            one.to_dict(lambda key: address(PhotoPlace(services.data_bucket, key))) for one in found
+        ],
+    }
+
+
+def _predict(request: Request, services: Services, *, top_k: int) -> Prediction:
+    photo = read_sent_photo(request)
+    if isinstance(photo, UploadedPhoto):
+        photo = _read_upload(photo, services)
+    prediction = services.classifier(max_age_s=MODEL_MAX_AGE_S).predict(photo, top_k=top_k)
+    said = prediction.classification
+    _logger().info(
+        "classified",
+        extra={
+            "image_id": said.image_id,
+            "model_version": said.model_version,
+            "label": said.labels[0].label,
+            "probability": said.labels[0].probability,
+            "unknown": said.unknown,
+            "timing_ms": said.timing_ms,
+        },
+    )
+    return prediction
+
+
+def _read_upload(upload: UploadedPhoto, services: Services) -> bytes:
+    photo = read_photo(PhotoPlace(services.uploads_bucket, upload.key), max_bytes=MAX_BYTES)
+    if photo.data is None:
+        raise RequestError(413, f"a photo of {photo.size} bytes; at most {MAX_BYTES} are read")
+    return photo.data
+
+
+def _suggest(prediction: Prediction, services: Services, *, top_k: int) -> list[Suggestion]:
+    said = prediction.classification
+    shelves = [
+        services.embeddings.load(said.model_version, label) for label in labels_to_search(said)
+    ]
+    similar = find_similar(prediction.embedding, shelves, top_k=top_k)
+    products = services.catalog.get_many(one.photo.product_id for one in similar)
+    candidates = candidates_of(similar, products)
+    # A shop whose photo is on another shelf may sell the same product, too.
+    elsewhere = [
+        product
+        for gtin in gtins_of(candidates)[:GTIN_LOOKUPS]
+        for product in services.catalog.by_gtin(gtin)
+    ]
+    return suggest(with_same_gtin(candidates, elsewhere), top_k=top_k)
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service="classify")

@@ -1,0 +1,139 @@
+"""Photos in S3: read, addressed, and announced by S3's events through SQS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote_plus, unquote, unquote_plus
+
+from botocore.exceptions import ClientError
+
+from advisor.aws.clients import client
+from advisor.errors import NotFoundError
+
+IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
+ADDRESS_LIFETIME_S: Final = 3600
+# Without the right to list a bucket, S3 says of a missing key that access is denied.
+_MISSING = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, order=True)
+class PhotoPlace:
+    """Where a photo lies."""
+
+    bucket: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPhoto:
+    """A photo read from S3.
+
+    data: None for more bytes than were to be read; size and image_id (sha256, hex) are of all
+    of them. product_id: which product it shows; "" for an upload.
+    """
+
+    place: PhotoPlace
+    data: bytes | None
+    size: int
+    image_id: str
+    product_id: str
+
+
+def read_photo(place: PhotoPlace, *, max_bytes: int) -> StoredPhoto:
+    """Read a photo; of one of more than max_bytes only its hash, in constant memory.
+
+    Raises: NotFoundError if it is not there (any more).
+    """
+    try:
+        answer = client("s3").get_object(Bucket=place.bucket, Key=place.key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _MISSING:
+            raise NotFoundError(f"no photo {place.key!r}") from error
+        raise
+    size = answer["ContentLength"]
+    digest, kept = hashlib.sha256(), bytearray()
+    for chunk in answer["Body"].iter_chunks(_CHUNK):
+        digest.update(chunk)
+        if size <= max_bytes:
+            kept += chunk
+    return StoredPhoto(
+        place=place,
+        data=bytes(kept) if size <= max_bytes else None,
+        size=size,
+        image_id=digest.hexdigest(),
+        product_id=unquote(answer["Metadata"].get("product-id", "")),
+    )
+
+
+def address(place: PhotoPlace) -> str:
+    """A URL at which anyone can see the photo for ADDRESS_LIFETIME_S."""
+    url: str = client("s3").generate_presigned_url(
+        "get_object",
+        Params={"Bucket": place.bucket, "Key": place.key},
+        ExpiresIn=ADDRESS_LIFETIME_S,
+    )
+    return url
+
+
+def upload_form(place: PhotoPlace, *, content_type: str, max_bytes: int) -> dict[str, Any]:
+    """A form that uploads one photo to that place: url, fields, key.
+
+    content_type: "" for any.
+    """
+    fields = {"Content-Type": content_type} if content_type else {}
+    conditions: list[Any] = [
+        ["content-length-range", 1, max_bytes],
+        *({k: v} for k, v in fields.items()),
+    ]
+    form = client("s3").generate_presigned_post(
+        place.bucket,
+        place.key,
+        Fields=fields,
+        Conditions=conditions,
+        ExpiresIn=ADDRESS_LIFETIME_S,
+    )
+    return {**form, "key": place.key}
+
+
+def photos_under(bucket: str, prefix: str = IMAGES) -> Iterator[PhotoPlace]:
+    """Every photo stored under a prefix, page by page."""
+    pages = client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+        for stored in page.get("Contents", ()):
+            yield PhotoPlace(bucket, stored["Key"])
+
+
+def read_announcement(body: str) -> list[PhotoPlace]:
+    """The photos that an SQS message of S3 announces; none in S3's test event.
+
+    A message we cannot read raises ValueError, TypeError or KeyError, and so ends among the
+    dead letters, where a person sees it.
+    """
+    event: Mapping[str, Any] = json.loads(body)
+    if event.get("Event") == "s3:TestEvent":
+        return []
+    return [
+        # S3 writes keys into events as HTML forms do: "+" for a space, "%2B" for a plus.
+        PhotoPlace(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))
+        for record in event["Records"]
+        if record["eventName"].removeprefix("s3:").startswith("ObjectCreated:")
+    ]
+
+
+def announcement(places: list[PhotoPlace]) -> str:
+    """A message as S3 sends it when photos are stored: what `read_announcement` reads."""
+    records = [
+        {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": place.bucket}, "object": {"key": quote_plus(place.key)}},
+        }
+        for place in places
+    ]
+    return json.dumps({"Records": records}, separators=(",", ":"))
