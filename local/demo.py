@@ -289,7 +289,9 @@ STEPS: Sequence[tuple[str, Callable[[Demo], Seen]]] = (
 @click.option("--once", is_flag=True, help="Stop when done instead of waiting for Ctrl-C.")
 def main(once: bool) -> None:
     """Run the demo on the local emulator."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a program started in the background has it ignored.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _interrupt)
     console = Console(stderr=True)
     try:
         with only_one(FOLDER, "a demo"):

@@ -23,7 +23,9 @@ DEFAULT_PORT = 4566
 )
 def main(port: int) -> None:
     """Run the stacks on this machine, keeping buckets and tables for the next time."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a program started in the background has it ignored.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _interrupt)
     console = Console(stderr=True)
     try:
         with (

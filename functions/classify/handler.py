@@ -17,8 +17,9 @@ from advisor.aws.catalog import CatalogTables
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.labelling import Labeller, PhotoClassifier
 from advisor.aws.labels import LabelTable
-from advisor.aws.models import ModelStore, current_classifier
+from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
+from advisor.aws.serving import current_classifier
 from advisor.catalog.suggestions import (
     Suggestion,
     candidates_of,

@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
-from advisor.errors import BundleError, NoModelError, NotFoundError
-from advisor.vision.bundle import INFO, BundleInfo, load_bundle, read_info
-from advisor.vision.classifier import Classifier
+from advisor.aws.prefixes import S3Uri
+from advisor.errors import BundleError, NoModelError, NotFoundError, UsageError
+from advisor.vision.bundle_info import INFO, BundleInfo, read_info
 
 BUNDLES = "models/bundles/"
 CURRENT = "models/current.json"
@@ -42,6 +40,17 @@ class ModelStore:
     """The model bundles of one bucket."""
 
     bucket: str
+
+    @classmethod
+    def at(cls, uri: str) -> ModelStore:
+        """The store that s3://BUCKET/models/bundles/ (or s3://BUCKET) names.
+
+        Raises: UsageError if the URI names another place: readers look nowhere else.
+        """
+        where = S3Uri.parse(uri)
+        if where.key.strip("/") not in {"", BUNDLES.strip("/")}:
+            raise UsageError(f"bundles live in s3://{where.bucket}/{BUNDLES}, not in {uri!r}")
+        return cls(where.bucket)
 
     def current(self) -> CurrentModel:
         """The model in use.
@@ -83,6 +92,9 @@ class ModelStore:
 
         Raises: BundleError if the folder holds no sound bundle.
         """
+        # Only training stores bundles: the functions that read them need no numpy for it.
+        from advisor.vision.bundle import load_bundle  # noqa: PLC0415
+
         info = load_bundle(folder).info
         for name in (*info.files, INFO):
             client("s3").upload_file(str(folder / name), self.bucket, _key(info.version, name))
@@ -144,32 +156,6 @@ class ModelStore:
                 return None
             raise
         return body
-
-
-def current_classifier(store: ModelStore, *, cache_dir: Path, max_age_s: float = 60) -> Classifier:
-    """The classifier of the model in use, loaded once and kept while it is in use.
-
-    Whether another one was published is asked at most every max_age_s seconds.
-    Raises: NoModelError if none is published; BundleError if the bundle is not sound.
-    """
-    held = _held(store, cache_dir)
-    if held.classifier is None or time.monotonic() - held.checked_at >= max_age_s:
-        version = store.current().version
-        if held.classifier is None or held.classifier.version != version:
-            held.classifier = Classifier.load(store.download(version, cache_dir / version))
-        held.checked_at = time.monotonic()
-    return held.classifier
-
-
-@dataclass
-class _Held:
-    classifier: Classifier | None = None
-    checked_at: float = 0.0
-
-
-@cache
-def _held(_store: ModelStore, _cache_dir: Path) -> _Held:
-    return _Held()
 
 
 def _key(version: str, name: str) -> str:

@@ -10,90 +10,26 @@ report.html     accuracy, confusion and misclassified photos, for people
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import BundleError
+from advisor.vision.bundle_info import GOLDEN, INFO, LABELS, MODEL, BundleInfo, read_info
 from advisor.vision.images import PREPROCESSING_ID
 from advisor.vision.interpreter import Output
 
-MODEL: Final = "model.tflite"
-LABELS: Final = "labels.txt"
-INFO: Final = "bundle.json"
-GOLDEN: Final = "golden.npz"
-REPORT: Final = "report.html"
-FORMAT: Final = 1
 # The same file on another CPU differs in the last bits of float16 sums; a wrong graph by far more.
 GOLDEN_TOLERANCE: Final = 0.01
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say: the same bytes every day
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backbone:
-    """Where the features come from. sha256: of the weights as they were read."""
-
-    name: str
-    source: str
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleInfo:
-    """bundle.json.
-
-    version: sorts by time of creation, ends in a hash of the content.
-    unknown_threshold: a best probability below it is answered with `unknown`.
-    temperature: what calibrated the probabilities; already inside the graph.
-    data: counts, and `manifest_sha256`, a hash of every photo's content, label and side.
-    metrics: measured on model.tflite: `accuracy`, `count`, `per_class`, ...
-    files: sha256 of every other file of the bundle by name.
-    """
-
-    version: str
-    created_at: str
-    backbone: Backbone
-    preprocessing_id: str
-    labels: tuple[str, ...]
-    unknown_threshold: float
-    temperature: float
-    data: Mapping[str, Any]
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    files: Mapping[str, str]
-    format: int = FORMAT
-
-    def to_json(self) -> str:
-        """The text of bundle.json."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> BundleInfo:
-        """Read bundle.json.
-
-        Raises: BundleError if it is no JSON, of another format, or lacks a key.
-        """
-        try:
-            raw = json.loads(text)
-            if raw["format"] != FORMAT:
-                raise BundleError(f"{INFO} has format {raw['format']!r}; expected {FORMAT}")
-            known = {field.name: raw[field.name] for field in fields(cls)}
-            known["backbone"] = Backbone(**raw["backbone"])
-            known["labels"] = tuple(raw["labels"])
-            return cls(**known)
-        except KeyError as error:
-            raise BundleError(f"{INFO} lacks {error}") from error
-        except (ValueError, TypeError) as error:
-            raise BundleError(f"{INFO} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -177,17 +113,6 @@ def load_bundle(folder: Path) -> Bundle:
     if not labels == info.labels == unpack_labels(files[MODEL]):
         raise BundleError(f"{folder}: {LABELS}, {INFO} and {MODEL} name different labels")
     return Bundle(info, files[MODEL], Golden.from_bytes(files[GOLDEN]))
-
-
-def read_info(folder: Path) -> BundleInfo:
-    """Read bundle.json of a folder.
-
-    Raises: BundleError if the folder is no bundle.
-    """
-    try:
-        return BundleInfo.from_json((folder / INFO).read_bytes())
-    except OSError as error:
-        raise BundleError(f"{folder} is no model bundle: it has no readable {INFO}") from error
 
 
 def check_target(folder: Path) -> None:

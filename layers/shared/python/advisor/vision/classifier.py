@@ -9,7 +9,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from advisor.vision.bundle import Bundle, BundleInfo, load_bundle
+from advisor.vision.bundle import Bundle, load_bundle
+from advisor.vision.bundle_info import BundleInfo
 from advisor.vision.classification import Classification, Label
 from advisor.vision.images import decode, image_id
 from advisor.vision.interpreter import Model

@@ -44,6 +44,7 @@ class Model:
             # The runner borrows the interpreter's memory: both must live.
             with _native_quiet():
                 self._interpreter = make(model_content=content, num_threads=num_threads)
+                self._interpreter.allocate_tensors()
                 self._run = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{len(content)} bytes are no TFLite model: {error}") from error
