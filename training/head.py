@@ -79,17 +79,6 @@ def calibrated(head: Head, temperature: float) -> Head:
     return _rounded(head.kernel / temperature, head.bias / temperature)
 
 
-def best_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
-    """The temperature, 0.25 to 8, under which the targets are likeliest; 1.0 without photos.
-
-    logits: float32 (photos, labels), of photos the head was not trained on.
-    """
-    if not len(targets):
-        return 1.0
-    grid = np.geomspace(0.25, 8.0, 141)
-    return float(grid[int(np.argmin([_loss(logits / t, targets) for t in grid]))])
-
-
 def placeholder(feature_count: int, label_count: int) -> Head:
     """The head that a graph is converted with: random, so that its bytes are found again."""
     rng = np.random.default_rng((feature_count, label_count))
@@ -131,11 +120,6 @@ class _Adam:
         first = self.first / (1 - 0.9**number)
         second = self.second / (1 - 0.999**number)
         return np.asarray(first / (np.sqrt(second) + 1e-8), np.float32)
-
-
-def _loss(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
-    chosen = softmax(logits)[np.arange(len(targets)), targets]
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
 
 def _rounded(kernel: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]) -> Head:

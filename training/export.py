@@ -1,0 +1,123 @@
+"""From a trained head to a bundle: the graph, its gates, and what the bundle says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from advisor.errors import BackboneError
+from advisor.vision.bundle import Bundle, Golden, hashes, labels_text, pack_labels
+from advisor.vision.bundle_info import GOLDEN, LABELS, MODEL, Backbone, BundleInfo
+from advisor.vision.images import PREPROCESSING_ID, decode
+from advisor.vision.interpreter import Model
+from training.backbones import Weights
+from training.graph import build_graph
+from training.head import Head, put_head
+from training.tensorflow_process import in_tensorflow
+
+HEAD_TOLERANCE: Final = 0.005  # of a probability, between numpy and the interpreter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a model was made from; the fields go into bundle.json as they are."""
+
+    weights: Weights
+    labels: tuple[str, ...]
+    head: Head
+    temperature: float
+    unknown_threshold: float
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+def cached_graph(
+    weights: Weights, label_count: int, cache: Path, say: Callable[[str], None]
+) -> bytes:
+    """The backbone's graph with a placeholder head, converted once for all runs.
+
+    Raises: BackboneError if the weights are no backbone, a gate is not passed, or TensorFlow
+        is not installed.
+    """
+    recipe = f"{weights.sha256} {weights.kind.value} {label_count} {_converter()} 1"
+    path = cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
+    if path.is_file():
+        return path.read_bytes()
+    say(f"Converting {weights.name} with TensorFlow, once for {label_count} labels")
+    graph = in_tensorflow(build_graph, weights, label_count)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{id(graph)}.part")
+    partial.write_bytes(graph)
+    partial.replace(path)
+    return graph
+
+
+def make_bundle(
+    graph: bytes, made: Made, *, photos: Sequence[bytes], now: datetime
+) -> tuple[Bundle, dict[str, bytes]]:
+    """The bundle of a trained head, not measured yet, and its files but for bundle.json.
+
+    photos: encoded; they become the golden ones.
+    Raises: BackboneError if the graph does not compute what the head does.
+    """
+    model = put_head(graph, made.head)
+    golden = _golden(model, made.head, photos)
+    files = {
+        MODEL: pack_labels(model, made.labels),
+        LABELS: labels_text(made.labels).encode(),
+        GOLDEN: golden.to_bytes(),
+    }
+    info = BundleInfo(
+        version=bundle_version(files, now),
+        created_at=now.isoformat(timespec="seconds"),
+        backbone=Backbone(
+            name=made.weights.name, source=made.weights.source, sha256=made.weights.sha256
+        ),
+        preprocessing_id=PREPROCESSING_ID,
+        labels=made.labels,
+        unknown_threshold=made.unknown_threshold,
+        temperature=made.temperature,
+        data=made.data,
+        training=made.training,
+        metrics={},
+        files=hashes(files),
+    )
+    return Bundle(info, files[MODEL], golden), files
+
+
+def bundle_version(files: Mapping[str, bytes], now: datetime) -> str:
+    """A name that sorts by time and ends in a hash of the content."""
+    content = "".join(f"{name} {sha256}\n" for name, sha256 in hashes(files).items())
+    return f"{now:%Y%m%dT%H%M%S}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def _golden(model: bytes, head: Head, photos: Sequence[bytes]) -> Golden:
+    """The model's own answers, after comparing them with the head's."""
+    run = Model(model).run
+    images = np.stack([decode(photo) for photo in photos])
+    outputs = [run(image) for image in images]
+    embeddings = np.stack([output.embedding for output in outputs])
+    probabilities = np.stack([output.probabilities for output in outputs])
+    difference = float(np.abs(probabilities - head.probabilities(embeddings)).max())
+    if not difference <= HEAD_TOLERANCE:  # also true of NaN
+        raise BackboneError(
+            f"the graph's probabilities differ from the head's by {difference:.3g}; "
+            f"at most {HEAD_TOLERANCE} is allowed"
+        )
+    return Golden(images, probabilities, embeddings)
+
+
+def _converter() -> str:
+    try:
+        return f"tensorflow-{installed('tensorflow')}"
+    except ModuleNotFoundError as error:
+        raise BackboneError(
+            "training needs TensorFlow: pip install 'products-advisor[train]'"
+        ) from error

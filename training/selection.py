@@ -1,0 +1,143 @@
+"""From a folder's files to the photos of a run: read, pruned, grouped, split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.errors import DataError
+from training.config import TrainingConfig
+from training.dataset import PhotoFile, count_labels, split_by_size
+from training.duplicates import group, near_copies
+from training.features import FeatureCache, Read, read_photos
+from training.head import FloatArray
+from training.parallel import Progress
+from training.split import Side, split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The photos of a run: readable ones of kept labels, each with its side.
+
+    pruned: labels with too few photos, and how many. unreadable: why, by photo.
+    near_copies: pairs of different files that look the same.
+    """
+
+    reads: tuple[Read, ...]
+    sides: tuple[Side, ...]
+    labels: tuple[str, ...]
+    pruned: dict[str, int]
+    unreadable: dict[str, str]
+    near_copies: int
+
+    def of(self, side: Side) -> list[Read]:
+        """The photos of one side, in order."""
+        return [read for read, its in zip(self.reads, self.sides, strict=True) if its is side]
+
+    def counts(self) -> dict[str, int]:
+        """How many photos each side has."""
+        counts = Counter(self.sides)
+        return {side.value: counts[side] for side in Side}
+
+    def matrix(self, side: Side) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Features (photos, features) and indices of labels (photos,) of one side."""
+        index = {label: number for number, label in enumerate(self.labels)}
+        reads = self.of(side)
+        vectors = [read.features.vector for read in reads if read.features is not None]
+        targets = np.array([index[read.file.label] for read in reads], np.int64)
+        return np.array(vectors, np.float32).reshape(len(reads), -1), targets
+
+    def summary(self) -> dict[str, Any]:
+        """The `data` of bundle.json; manifest_sha256 is over content, side and label of each."""
+        lines = sorted(
+            f"{read.sha256} {side.value} {read.file.label}\n"
+            for read, side in zip(self.reads, self.sides, strict=True)
+        )
+        return {
+            "manifest_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+            "photos": len(self.reads),
+            **self.counts(),
+            "per_label": count_labels(read.file for read in self.reads),
+            "pruned": self.pruned,
+            "unreadable": self.unreadable,
+            "near_copies": self.near_copies,
+        }
+
+
+def select(
+    files: Sequence[PhotoFile],
+    labels: tuple[str, ...],
+    config: TrainingConfig,
+    cache: FeatureCache,
+    *,
+    graph: Callable[[], bytes],
+    progress: Progress,
+) -> Selection:
+    """Read the photos of the labels, leave out what cannot be learnt from, and split the rest.
+
+    Raises: DataError if no photo can be read, fewer than two labels are left, or no photo
+        can be set aside for the test.
+    """
+    wanted = set(labels)
+    reads = read_photos([file for file in files if file.label in wanted], graph, cache, progress)
+    unreadable = {read.file.name: read.reason for read in reads if read.features is None}
+    readable = [read for read in reads if read.features is not None]
+    if not readable:
+        name, reason = next(iter(unreadable.items()))
+        raise DataError(f"none of {len(reads)} photos can be read, {name} first: {reason}")
+    counts = count_labels(files) | dict.fromkeys(labels, 0)
+    counts |= count_labels(read.file for read in readable)
+    kept, pruned = split_by_size(counts, config.min_images)
+    readable = [read for read in readable if read.file.label in kept]
+    groups, copies = _groups(readable)
+    sides = split(
+        [read.file.label for read in readable],
+        groups,
+        test_percent=config.test_percent,
+        validation_percent=config.validation_percent,
+    )
+    if Side.TEST not in sides:
+        raise DataError(
+            "no photo can be set aside for the test: every category shows copies of one photo "
+            "or one product only"
+        )
+    return Selection(
+        reads=tuple(readable),
+        sides=tuple(sides),
+        labels=kept,
+        pruned=pruned,
+        unreadable=unreadable,
+        near_copies=copies,
+    )
+
+
+def _groups(reads: Sequence[Read]) -> tuple[list[str], int]:
+    """The group of each photo, named by content, and how many pairs of near-copies there are."""
+    contents = {read.sha256: read.features for read in reads if read.features is not None}
+    names = list(contents)
+    pairs = near_copies([features.fingerprint for features in contents.values()])
+    shared: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for pair in pairs:
+        for index in pair:
+            shared[names[index]].append(pair)
+    keys = [
+        [read.sha256, read.file.product_id or read.sha256, *shared[read.sha256]] for read in reads
+    ]
+    roots = group(len(reads), keys)
+    photos: dict[int, list[Read]] = defaultdict(list)
+    for root, read in zip(roots, reads, strict=True):
+        photos[root].append(read)
+    of_root = {root: _group_name(members) for root, members in photos.items()}
+    return [of_root[root] for root in roots], len(pairs)
+
+
+def _group_name(members: Sequence[Read]) -> str:
+    """A product's id outlives its photos, so it names the group where there is one."""
+    products = {read.file.product_id for read in members} - {""}
+    return min(products or {read.sha256 for read in members})

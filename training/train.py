@@ -1,0 +1,220 @@
+"""One training run, from a folder of photos to a model bundle.
+
+`advisor train` calls `run`; in the cloud a container starts `python -m training.train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import AdvisorError, UsageError
+from advisor.vision.bundle import check_target, hashes, write_bundle
+from advisor.vision.bundle_info import REPORT
+from training.backbones import Weights, resolve
+from training.calibration import best_temperature, unknown_threshold
+from training.config import TrainingConfig
+from training.dataset import count_labels, scan, split_by_size
+from training.evaluate import Evaluation, evaluate
+from training.export import Made, cached_graph, make_bundle
+from training.features import FeatureCache
+from training.head import HeadRecipe, calibrated, train_head
+from training.parallel import Progress
+from training.report import render
+from training.selection import Selection, select
+from training.split import Side
+
+Say = Callable[[str], None]
+_GOLDEN_PHOTOS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What came of a run. accuracy: on `count` test photos. photos: how many on each side."""
+
+    version: str
+    accuracy: float
+    count: int
+    backbone: str
+    backbone_source: str
+    seconds: float
+    labels: tuple[str, ...]
+    photos: dict[str, int]
+    pruned: dict[str, int]
+    unreadable: dict[str, str]
+    near_copies: int
+    evaluation: Evaluation
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `advisor train --json`."""
+        return asdict(self)
+
+
+def run(
+    images: str, out: str, config: TrainingConfig, *, cache: Path, say: Say, progress: Progress
+) -> TrainingResult:
+    """Train, where both ends may be S3 URIs.
+
+    images: a folder of category folders, or s3://BUCKET/PREFIX. out: the bundle's folder, or
+    s3://BUCKET/models/bundles/, where it is stored under its version.
+    Raises: as train, and UsageError for an S3 URI that is not of this form.
+    """
+    if not out.startswith("s3://"):
+        folder = _local(images, cache)
+        return train(folder, Path(out), config, cache=cache, say=say, progress=progress)
+    from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
+
+    store = ModelStore.at(out)
+    folder = _local(images, cache)
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "bundle"
+        result = train(folder, bundle, config, cache=cache, say=say, progress=progress)
+        store.upload(bundle)
+    return result
+
+
+def train(
+    images: Path, out: Path, config: TrainingConfig, *, cache: Path, say: Say, progress: Progress
+) -> TrainingResult:
+    """Train a model on a folder of category folders and write its bundle to `out`.
+
+    cache: keeps fetched weights, converted graphs and features for the next run. say: told
+    what the user should know, a sentence each. The bundle is written whole at the very end;
+    whatever happens before leaves what was there.
+    Raises: DataError, BackboneError, UsageError, BundleError, each saying what was received.
+    """
+    start = time.perf_counter()
+    check_target(out)
+    files = scan(images)
+    # By the number of files first, so that no photo of a hopeless category is decoded.
+    labels, _ = split_by_size(count_labels(files), config.min_images)
+    weights = resolve(config.backbone, cache=cache, say=say)
+    selection = select(
+        files,
+        labels,
+        config,
+        FeatureCache(cache / "features", weights.sha256),
+        graph=lambda: cached_graph(weights, len(labels), cache, say),
+        progress=progress,
+    )
+    _tell(selection, config, say)
+    graph = cached_graph(weights, len(selection.labels), cache, say)
+    bundle, contents = make_bundle(
+        graph, fit(selection, weights, config), photos=_golden(selection), now=datetime.now(UTC)
+    )
+    test = [read.file for read in selection.of(Side.TEST)]
+    evaluation = evaluate(bundle, test, progress)
+    contents[REPORT] = render(bundle.info, evaluation).encode()
+    info = replace(bundle.info, metrics=evaluation.to_dict(), files=hashes(contents))
+    write_bundle(out, contents, info)
+    return TrainingResult(
+        version=info.version,
+        accuracy=evaluation.accuracy,
+        count=evaluation.count,
+        backbone=weights.name,
+        backbone_source=weights.source,
+        seconds=round(time.perf_counter() - start, 2),
+        labels=selection.labels,
+        photos=selection.counts(),
+        pruned=selection.pruned,
+        unreadable=selection.unreadable,
+        near_copies=selection.near_copies,
+        evaluation=evaluation,
+    )
+
+
+def fit(selection: Selection, weights: Weights, config: TrainingConfig) -> Made:
+    """Train the head on the selection's features, and calibrate it on its validation photos."""
+    features, targets = selection.matrix(Side.TRAIN)
+    recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
+    head = train_head(features, targets, len(selection.labels), recipe)
+    temperature, threshold = 1.0, 0.0
+    held_out, truth = selection.matrix(Side.VALIDATION)
+    if len(truth):
+        temperature = best_temperature(held_out @ head.kernel + head.bias, truth)
+        head = calibrated(head, temperature)
+        sure = head.probabilities(held_out)
+        threshold = unknown_threshold(sure, truth, max_error=config.max_error)
+    return Made(
+        weights=weights,
+        labels=selection.labels,
+        head=head,
+        temperature=temperature,
+        unknown_threshold=threshold,
+        data=selection.summary(),
+        training=asdict(config),
+    )
+
+
+def cache_folder() -> Path:
+    """Where runs keep what the next one can use: ~/.cache/products-advisor, as XDG has it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "products-advisor"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; the exit status is 2 for what cannot be done as asked."""
+    options = vars(_parser().parse_args(arguments))
+    images, out = options.pop("images"), options.pop("out")
+    try:
+        config = TrainingConfig(**options)
+        result = run(images, out, config, cache=cache_folder(), say=_say, progress=_ignore)
+    except AdvisorError as error:
+        _say(f"training: {error}")
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        _say("training: interrupted; no bundle was written")
+        return 130
+    _say(f"accuracy {result.accuracy:.4f} on {result.count} photos, {result.seconds} s")
+    sys.stdout.write(f"{result.version}\n")
+    return 0
+
+
+def _local(images: str, cache: Path) -> Path:
+    if not images.startswith("s3://"):
+        return Path(images)
+    from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
+
+    return download(images, cache / "s3")
+
+
+def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
+    for name, reason in selection.unreadable.items():
+        say(f"Skipped {name}: {reason}")
+    if selection.pruned:
+        counts = ", ".join(f"{label} ({count})" for label, count in selection.pruned.items())
+        say(f"Left out, with fewer than {config.min_images} photos: {counts}")
+
+
+def _golden(selection: Selection) -> list[bytes]:
+    chosen = sorted(selection.of(Side.TRAIN), key=lambda read: read.sha256)[:_GOLDEN_PHOTOS]
+    return [read.file.path.read_bytes() for read in chosen]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=train.__doc__)
+    parser.add_argument("--images", required=True, help="folder of category folders, or S3 prefix")
+    parser.add_argument("--out", required=True, help="folder, or s3://BUCKET/models/bundles/")
+    for field in fields(TrainingConfig):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+    return parser
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def _ignore(stage: str, done: int, total: int) -> None:
+    """A log of a container wants no progress bar."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
