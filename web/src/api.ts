@@ -1,3 +1,4 @@
+import { sentenceOf } from "./format.js";
 import type { Answer } from "./types.js";
 
 const TIMEOUT_MS = 60_000;
@@ -7,6 +8,8 @@ export class Trouble extends Error {
   constructor(
     readonly title: string,
     readonly detail: string,
+    /** The photo itself is at fault: the same one would fail again. */
+    readonly lasting = false,
   ) {
     super(detail);
   }
@@ -95,12 +98,13 @@ async function read(response: Response): Promise<Reply> {
 /** The problem document (RFC 9457) as the reader should see it. */
 function refusal({ status, body }: Reply): Trouble {
   const { detail } = body as { detail?: unknown };
-  const sentence = typeof detail === "string" && detail ? detail : `The service answered ${status}.`;
-  if (status === 413) return new Trouble("The photo is too large", sentence);
+  const told = typeof detail === "string" ? detail : "";
+  const sentence = sentenceOf(told || `the service answered ${status}`);
+  if (status === 413) return new Trouble("The photo is too large", sentence, true);
   if (status === 429) return new Trouble("Too many photos at once", "Wait a moment and try again.");
   if (status === 503) return new Trouble("Not ready yet", sentence);
   if (status >= 500) return new Trouble("The service failed", sentence);
-  return new Trouble("This photo cannot be used", sentence);
+  return new Trouble("This photo cannot be used", sentence, true);
 }
 
 function isAnswer(body: unknown): body is Answer {

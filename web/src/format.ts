@@ -72,6 +72,13 @@ export function percentText(probability: number, locale?: string): string {
   return probability > 0.99 ? `> ${text}` : text;
 }
 
+/** The text with a capital first and a full stop last, as a sentence stands on a page. */
+export function sentenceOf(text: string): string {
+  const trimmed = text.trim();
+  const ended = /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
+}
+
 /** The address if it is one that may be linked to (http or https), else null. */
 export function webAddress(text: string | null, base?: string): string | null {
   if (!text) return null;

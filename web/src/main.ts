@@ -36,6 +36,8 @@ function show(state: State, answer: HTMLElement, category: HTMLElement | null = 
   camera.hidden = state !== "start" || !hasCamera;
   another.hidden = state !== "answered" && state !== "trouble";
   stop.hidden = state !== "busy";
+  if (state === "busy") stop.focus({ preventScroll: true });
+  else if (state !== "start") answerPlace.focus({ preventScroll: true });
 }
 
 function showPhoto(photo: Blob | null): void {
@@ -104,12 +106,13 @@ function tell({ classification, suggestions }: Answer): void {
 }
 
 function tellTrouble(error: unknown, photo: Blob | null): void {
-  const known = error instanceof Trouble;
-  const { title, detail } = known
+  const expected = error instanceof Trouble;
+  if (!expected) console.error(error);
+  const { title, detail, lasting } = expected
     ? error
-    : { title: "Something went wrong", detail: "The page met an error of its own." };
-  if (!known) console.error(error);
-  show("trouble", view.trouble(title, detail, photo ? () => void answer(photo) : null));
+    : new Trouble("Something went wrong", "The page met an error of its own.");
+  const retry = photo && !lasting ? () => void answer(photo) : null;
+  show("trouble", view.trouble(title, detail, retry));
   announcer.textContent = `${title}. ${detail}`;
 }
 

@@ -49,5 +49,6 @@ export function shrink(picture: CanvasImageSource, width: number, height: number
 /** A photo of a kind that only the service may know; anything else is turned away here. */
 function unread(file: Blob): Blob {
   if (file.type.startsWith("image/") && file.size <= MAX_BYTES) return file;
-  throw new Trouble("That is not a photo", "Choose a picture file, such as a JPEG, PNG or WebP.");
+  const kinds = "Choose a picture file, such as a JPEG, PNG or WebP.";
+  throw new Trouble("That is not a photo", kinds, true);
 }

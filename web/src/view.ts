@@ -12,6 +12,7 @@ import {
 import type { Classification, Label, Offer, Suggestion } from "./types.js";
 
 const LABELS_SHOWN = 4;
+const WORTH_SHOWING = 0.01;
 
 /** The page before a photo is chosen. */
 export function intro(categories: readonly string[]): HTMLElement {
@@ -19,7 +20,7 @@ export function intro(categories: readonly string[]): HTMLElement {
     ? make(
         "div",
         { class: "known" },
-        make("h2", { class: "over", text: "What it knows" }),
+        make("h2", { class: "over", text: "The categories it knows" }),
         make(
           "ul",
           { class: "known-list" },
@@ -30,7 +31,12 @@ export function intro(categories: readonly string[]): HTMLElement {
   return make(
     "div",
     { class: "intro" },
-    make("h1", { text: "Show it a product. See what each shop asks for it." }),
+    make(
+      "h1",
+      {},
+      make("span", { text: "Show it a product. " }),
+      make("span", { text: "See what each shop asks for it." }),
+    ),
     make("p", {
       class: "lead",
       text: "One photo is enough. It is compared with the photos of the shops we read, and answered with the product’s category, the same or similar products, and their prices.",
@@ -72,33 +78,54 @@ export function trouble(title: string, detail: string, retry: (() => void) | nul
 
 /** The category, how sure the model is, and what else it may be. */
 export function category(result: Classification): HTMLElement {
-  const labels = result.labels.slice(0, LABELS_SHOWN);
-  const first = labels[0];
-  const heading =
-    result.unknown || !first
-      ? make("h1", { class: "verdict", text: "Not sure" })
-      : make("h1", { class: "verdict label", text: first.label });
-  const doubt =
-    result.unknown || !first
-      ? make("p", { class: "doubt", text: "This looks like none of the categories well enough. Closest:" })
-      : null;
-  const bars = make("ol", { class: "bars" }, ...labels.map(bar));
-  if (!result.unknown) bars.classList.add("sure");
-  return make("div", { class: "category" }, heading, doubt, bars);
+  const first = result.labels[0];
+  if (result.unknown || !first) return doubt(result.labels.slice(0, LABELS_SHOWN));
+  const others = result.labels.slice(1, LABELS_SHOWN).filter((one) => one.probability >= WORTH_SHOWING);
+  return make(
+    "div",
+    { class: "category" },
+    make("h1", { class: "verdict label", text: first.label }),
+    make("p", { class: "note", text: `${percentText(first.probability)} sure` }),
+    track(first.probability, "sure"),
+    others.length ? make("h2", { class: "over", text: "It may also be" }) : null,
+    bars(others),
+  );
 }
 
-function bar({ label, probability }: Label): HTMLElement {
+/** No category is likely enough to be named; the closest ones, said to be no more than that. */
+function doubt(labels: readonly Label[]): HTMLElement {
+  return make(
+    "div",
+    { class: "category" },
+    make("h1", { class: "verdict", text: "Not sure" }),
+    make("p", { class: "note", text: "No category fits this photo well enough. The closest:" }),
+    bars(labels),
+  );
+}
+
+function bars(labels: readonly Label[]): HTMLElement | null {
+  if (labels.length === 0) return null;
+  return make(
+    "ol",
+    { class: "bars" },
+    ...labels.map(({ label, probability }) =>
+      make(
+        "li",
+        {},
+        make("span", { class: "label", text: label }),
+        make("span", { class: "percent", text: percentText(probability) }),
+        track(probability),
+      ),
+    ),
+  );
+}
+
+function track(probability: number, kind = ""): HTMLElement {
   const fill = make("span", { class: "fill" });
   fill.style.inlineSize = `${Math.max(0.5, Math.min(1, probability) * 100)}%`;
-  const track = make("span", { class: "track" }, fill);
-  track.setAttribute("aria-hidden", "true");
-  return make(
-    "li",
-    {},
-    make("span", { class: "label", text: label }),
-    make("span", { class: "percent", text: percentText(probability) }),
-    track,
-  );
+  const whole = make("span", { class: `track ${kind}`.trim() }, fill);
+  whole.setAttribute("aria-hidden", "true"); // the percentage stands beside it
+  return whole;
 }
 
 /** The matching products, best first. */
@@ -176,14 +203,8 @@ function row(offer: Offer, isCheapest: boolean): HTMLElement {
       : make("span", { class: "price", text: priceText(offer.price_minor, offer.currency) });
   const stock = make("span", { class: "stock", text: availabilityText(offer.availability) });
   stock.classList.toggle("gone", offer.availability === "out_of_stock");
-  const item = make(
-    "li",
-    { class: "offer" },
-    name,
-    stock,
-    isCheapest ? make("span", { class: "tag", text: "Cheapest" }) : null,
-    price,
-  );
+  const tag = isCheapest ? make("span", { class: "tag", text: "Cheapest" }) : null;
+  const item = make("li", { class: "offer" }, name, make("span", { class: "state" }, stock, tag), price);
   item.classList.toggle("cheapest", isCheapest);
   return item;
 }

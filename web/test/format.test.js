@@ -6,6 +6,7 @@ import {
   cheapest,
   percentText,
   priceText,
+  sentenceOf,
   spread,
   webAddress,
 } from "../../build/web-test/format.js";
@@ -61,4 +62,9 @@ test("a probability is never shown as certain", () => {
   assert.equal(percentText(0.917, "en"), "92%");
   assert.equal(percentText(0.9999, "en"), "> 99%");
   assert.equal(percentText(0.0001, "en"), "< 1%");
+});
+
+test("what the service says becomes a sentence", () => {
+  assert.equal(sentenceOf("the photo is no image"), "The photo is no image.");
+  assert.equal(sentenceOf("Really?"), "Really?");
 });
