@@ -70,6 +70,8 @@ class Demo:
 
     stack: ExitStack
     progress: Progress
+    folder: Path = FOLDER
+    backbone: str = ""  # the default of `advisor train`
     steps: list[Step] = field(default_factory=list)
     shops: Shops = field(init=False)
     cloud: Cloud = field(init=False)
@@ -111,7 +113,7 @@ class Demo:
 def start(demo: Demo) -> Seen:
     """Two demo shops in threads of this process, the emulator as a process beside it."""
     demo.shops = demo.stack.enter_context(start_shops(GOODS))
-    emulator = demo.stack.enter_context(emulators.running(FOLDER))
+    emulator = demo.stack.enter_context(emulators.running(demo.folder))
     emulators.use(emulator)
     demo.cloud = Cloud(emulator, {})
     return {
@@ -127,7 +129,7 @@ def deploy_stacks(demo: Demo) -> Seen:
         demo.cloud = deploy(
             demo.cloud.emulator,
             shops=[event | {"schedule": "rate(1 minute)"} for event in _crawl_events(demo)],
-            log=FOLDER / "deploy.log",
+            log=demo.folder / "deploy.log",
             progress=update,
         )
     names = client("cloudformation").list_stacks()["StackSummaries"]
@@ -169,6 +171,7 @@ def train(demo: Demo) -> Seen:
     """`advisor train` on the crawled photos, the bundle into the data bucket."""
     bucket = demo.cloud["DataBucket"]
     options = ["--min-images", str(MIN_IMAGES), "--test-percent", str(TEST_PERCENT), "--json"]
+    options += ["--backbone", demo.backbone] if demo.backbone else []
     demo.progress.print(
         f"  (--min-images {MIN_IMAGES} instead of 200 and --test-percent {TEST_PERCENT}:"
         " the demo shops are small)"
