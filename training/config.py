@@ -22,9 +22,11 @@ class TrainingConfig:
     test_percent: int = 10
     validation_percent: int = 10
     seed: int = 0  # of the head's first weights and its sampling; the split follows content alone
-    learning_rate: float = 0.01
+    # With these two the head is right most often on photos it has not seen, and nearly calibrated
+    # (temperature .85 to .95); at .01 and 0 it is over-confident (2.7) and 3 points worse.
+    learning_rate: float = 5e-4
+    weight_decay: float = 1.0
     batch_size: int = 100
-    weight_decay: float = 0.0
     max_error: float = 0.05  # of what is answered; less sure answers become `unknown`
 
     def __post_init__(self) -> None:

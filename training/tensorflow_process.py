@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import ParamSpec, TypeVar
 
 from advisor.errors import BackboneError
@@ -25,6 +25,7 @@ def in_tensorflow(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     Errors come back as they were raised.
     Raises: BackboneError if the process died (most likely for want of memory).
     """
+    others = set(active_children())
     # spawn, not fork: threads of this process must not be copied half-way.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
         try:
@@ -33,6 +34,10 @@ def in_tensorflow(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
             raise BackboneError(
                 "the process that makes the graph with TensorFlow died; is there enough memory?"
             ) from error
+        except KeyboardInterrupt:  # else leaving the pool would wait for the whole conversion
+            for child in set(active_children()) - others:
+                child.terminate()
+            raise
 
 
 def _be_quiet() -> None:

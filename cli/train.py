@@ -1,0 +1,84 @@
+"""`advisor train`: from category folders of photos to a model bundle."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from training.train import TrainingResult
+
+INTERRUPTED_STATUS = 130
+
+
+@click.command()
+@click.argument("image_dir")
+@click.option(
+    "--out",
+    required=True,
+    help="Folder for the bundle (a bundle there is replaced), or s3://BUCKET/models/bundles/.",
+)
+@click.option(
+    "--backbone",
+    help="mobilenet_v2_NNN_224 with NNN one of 035, 050 (default), 075, 100, 140; package-index; "
+    "or a .keras file, SavedModel folder, https:// handle or s3:// URI.",
+)
+@click.option("--steps", type=int, help="Training steps of the head. Default: 1000.")
+@click.option(
+    "--min-images", type=int, help="Leave out categories with fewer photos. Default: 200."
+)
+@click.option("--test-percent", type=int, help="Photos set aside to measure. Default: 10.")
+@click.option("--validation-percent", type=int, help="Photos to calibrate on. Default: 10.")
+@click.option("--seed", type=int, help="Of the head's sampling. Default: 0.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@click.pass_context
+def command(ctx: click.Context, *, image_dir: str, out: str, as_json: bool, **options: Any) -> None:
+    """Train a model on IMAGE_DIR, a folder with a folder of photos per category.
+
+    IMAGE_DIR may be an s3://BUCKET/PREFIX, too. Photos that cannot be read are skipped and
+    named. Copies of a photo, and all photos of one product, stay on one side of the split.
+    Weights, converted graphs and features are kept in ~/.cache/products-advisor.
+
+    \b
+    Examples:
+      advisor train shop/images --out model
+      advisor train photos --out model --min-images 20 --backbone mobilenet.keras
+    """
+    from cli.terminal import working
+    from training.config import TrainingConfig
+    from training.train import cache_folder, run
+
+    given = {name: value for name, value in options.items() if value is not None}
+    config = TrainingConfig(**given)
+    try:
+        with working() as (say, progress):
+            result = run(image_dir, out, config, cache=cache_folder(), say=say, progress=progress)
+    except KeyboardInterrupt:
+        click.echo("advisor: interrupted; no bundle was written", err=True)
+        ctx.exit(INTERRUPTED_STATUS)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+    else:
+        _print(result, out)
+
+
+def _print(result: TrainingResult, out: str) -> None:
+    from cli.terminal import echo_columns
+
+    photos = ", ".join(f"{count} {side}" for side, count in result.photos.items())
+    rows = [
+        ("bundle", out),
+        ("version", result.version),
+        ("accuracy", f"{result.accuracy:.3f} on {result.count} test photos"),
+        ("backbone", f"{result.backbone} ({result.backbone_source})"),
+        ("categories", str(len(result.labels))),
+        ("photos", photos),
+        ("seconds", f"{result.seconds:.1f}"),
+    ]
+    if result.pruned:
+        rows.append(("left out", ", ".join(f"{k} ({n})" for k, n in result.pruned.items())))
+    if result.unreadable:
+        rows.append(("unreadable", str(len(result.unreadable))))
+    echo_columns(rows)
