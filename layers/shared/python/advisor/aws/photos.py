@@ -132,7 +132,10 @@ def announcement(places: list[PhotoPlace]) -> str:
             "eventVersion": "2.1",
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Put",
-            "s3": {"bucket": {"name": place.bucket}, "object": {"key": quote_plus(place.key)}},
+            "s3": {
+                "bucket": {"name": place.bucket},
+                "object": {"key": quote_plus(place.key, safe="/")},
+            },
         }
         for place in places
     ]
