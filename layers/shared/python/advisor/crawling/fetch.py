@@ -56,6 +56,10 @@ class Fetch(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds open."""
+        ...
+
 
 class Fetcher:
     """Fetches over requests, one session a thread, connections kept open.

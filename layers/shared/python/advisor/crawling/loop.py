@@ -72,6 +72,7 @@ class _Host:
     in_flight: int = 0
     robots_attempts: int = 0
     failures_in_row: int = 0
+    dry: bool = False  # nothing was due when last asked, and nothing was applied since
     down: bool = False
 
 
@@ -186,10 +187,11 @@ class Crawl:
 
     def _next(self, host: _Host, now: float) -> Request | None:
         kinds = self._kinds()
-        if not host.ready:
+        if not host.ready and not host.dry:
             host.ready.extend(
                 self._frontier.take(host.name, kinds=kinds, limit=2 * _BATCH, now=now)
             )
+            host.dry = not host.ready
         while host.ready:
             request = host.ready.popleft()
             if request.kind in kinds:
@@ -235,6 +237,11 @@ class Crawl:
         due = self.next_due()
         if due is not None:
             time.sleep(max(0.0, min(_IDLE_S, due - self._clock())))
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for host in self._hosts.values():
+            host.dry = False
 
     # decide
 
@@ -330,6 +337,7 @@ class Crawl:
             )
         )
         self._counts.update(tally.counts)
+        self._look_again()
         self._applied_at = now
         self._on_progress(self._counts)
 

@@ -1,0 +1,249 @@
+"""A crawl on AWS: how a run starts, takes its turns, and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+from advisor.aws.crawl_store import CrawlStore, ItemTables
+from advisor.aws.frontier import (
+    FAILED,
+    FINISHED,
+    RUNNING,
+    RunStatus,
+    end_run,
+    hosts_of,
+    is_running,
+    list_runs,
+    new_run_id,
+    next_due,
+    read_run,
+    start_run,
+)
+from advisor.aws.host_frontier import HostFrontier, LeaseLostError
+from advisor.aws.leases import Lease, holding_run, release_lease, take_lease
+from advisor.aws.tokens import Token, TokenQueue
+from advisor.crawling import loop
+from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.fetch import Fetch, Fetcher
+from advisor.crawling.messages import Request
+from advisor.crawling.spiders.registry import make_spider, shop_name
+from advisor.errors import NotFoundError
+
+LEASE_S = 600.0  # longer than the function may run, shorter than a token stays invisible
+_BUSY_S = 10.0  # how soon to come back to a host that another run is at
+_LOOK_S = 5.0  # how often a turn looks whether its run was stopped
+
+
+@dataclass(frozen=True)
+class StartedRun:
+    """The answer to a request for a crawl. reason: why none was started, or ""."""
+
+    run_id: str
+    started: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a token came to. reason: how the turn ended, or why there was none."""
+
+    token: Token
+    reason: str
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did: tokens sent again, runs ended."""
+
+    tokens: int
+    finished: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlService:
+    """Crawls over the frontier table, the queue of tokens, a bucket and the catalog's tables."""
+
+    frontier_table: str
+    queue: TokenQueue
+    bucket: str = ""
+    tables: ItemTables | None = None
+    fetcher: Callable[[AddressPolicy], Fetch] = Fetcher
+    clock: Callable[[], float] = time.time
+
+    def start(
+        self,
+        spider_name: str,
+        *,
+        base_url: str = "",
+        shop: str = "",
+        limit: int = 0,
+        trigger: Literal["manual", "schedule"] = "manual",
+    ) -> StartedRun:
+        """Start a crawl, unless one of that shop is going on.
+
+        Raises: UnknownSpiderError, UsageError for a base URL that is none.
+        """
+        now = self.clock()
+        spider = make_spider(spider_name, base_url)
+        run = RunStatus(
+            run_id=new_run_id(now),
+            spider=spider.name,
+            shop=shop_name(spider, shop),
+            base_url=spider.base_url,
+            trigger=trigger,
+            limit=limit,
+        )
+        first = [Request(url) for url in spider.start_urls]
+        run_id = start_run(self.frontier_table, run, first, now=now)
+        if run_id != run.run_id:
+            return StartedRun(run_id, started=False, reason=f"a crawl of {run.shop} is going on")
+        for host in {request.host for request in first}:
+            self.queue.send(Token(run_id, host), now=now)
+        return StartedRun(run_id, started=True, reason="")
+
+    def take_turn(self, token: Token, *, budget_s: float) -> Turn:
+        """Crawl one host until nothing is left or the time is up, then pass the token on."""
+        try:
+            run = read_run(self.frontier_table, token.run_id)
+        except NotFoundError:
+            return Turn(token, "no such run")
+        if run.status != RUNNING:
+            return Turn(token, f"run {run.status}")
+        now = self.clock()
+        lease = take_lease(
+            self.frontier_table, token.host, run_id=run.run_id, seconds=LEASE_S, now=now
+        )
+        if lease is None:
+            if holding_run(self.frontier_table, token.host, now=now) != run.run_id:
+                self.queue.send(token, now=now, delay_s=_BUSY_S)
+            return Turn(token, "host busy")  # its worker passes a token on when it is done
+        try:
+            reason = self._crawl(run, lease, deadline=now + budget_s)
+        except LeaseLostError:
+            return Turn(token, "lease lost")
+        finally:
+            release_lease(self.frontier_table, lease)
+        return Turn(token, reason, finished=self._pass_on(token, reason))
+
+    def stop(self, run_id: str) -> bool:
+        """Stop a run: its turns end within seconds. False if it was not going on.
+
+        Raises: NotFoundError.
+        """
+        run = read_run(self.frontier_table, run_id)
+        return end_run(
+            self.frontier_table, run, status=FINISHED, reason=loop.STOPPED, now=self.clock()
+        )
+
+    def sweep(self) -> Swept:
+        """Send tokens that got lost again, and end runs that have nothing left to do."""
+        sent = ended = 0
+        for run in list_runs(self.frontier_table):
+            if run.status != RUNNING:
+                continue
+            now = self.clock()
+            for host, token_until in hosts_of(self.frontier_table, run.run_id).items():
+                due = next_due(self.frontier_table, run.run_id, host)
+                busy = holding_run(self.frontier_table, host, now=now) == run.run_id
+                if due is not None and not busy and now > token_until:
+                    self.queue.send(Token(run.run_id, host), now=now, delay_s=due - now)
+                    sent += 1
+            ended += self._end_if_done(run.run_id)
+        return Swept(tokens=sent, finished=ended)
+
+    def _crawl(self, run: RunStatus, lease: Lease, *, deadline: float) -> str:
+        spider = make_spider(run.spider, run.base_url)
+        woken: set[str] = set()
+        assert self.tables is not None  # noqa: S101 (only the crawl function takes turns)
+        with (
+            HostFrontier(
+                self.frontier_table,
+                lease,
+                counts=run.counts,
+                on_work=woken.add,
+                clock=self.clock,
+            ) as frontier,
+            closing(self.fetcher(AddressPolicy.for_base_url(spider.base_url))) as fetcher,
+            CrawlStore(
+                self.bucket,
+                self.tables,
+                shop=run.shop,
+                run_id=run.run_id,
+                turn=lease.holder,
+                clock=self.clock,
+            ) as store,
+        ):
+            crawl = loop.Crawl(
+                spider,
+                shop=run.shop,
+                frontier=frontier,
+                sink=store,
+                fetcher=fetcher,
+                policy=loop.Policy(max_items=run.limit or None),
+                should_stop=self._stop_flag(run.run_id),
+                on_progress=lambda _: self._wake(run.run_id, woken),
+                deadline=deadline,
+                clock=self.clock,
+            )
+            reason = crawl.run()
+        self._wake(run.run_id, woken)
+        return reason
+
+    def _wake(self, run_id: str, hosts: set[str]) -> None:
+        """Send a token to each host that this turn added work for."""
+        while hosts:
+            self.queue.send(Token(run_id, hosts.pop()), now=self.clock())
+
+    def _stop_flag(self, run_id: str) -> Callable[[], bool]:
+        """Whether the run was ended meanwhile; the row is read every few seconds."""
+        looked_at, stopped = self.clock(), False
+
+        def should_stop() -> bool:
+            nonlocal looked_at, stopped
+            if not stopped and self.clock() - looked_at > _LOOK_S:
+                looked_at, stopped = self.clock(), not is_running(self.frontier_table, run_id)
+            return stopped
+
+        return should_stop
+
+    def _pass_on(self, token: Token, reason: str) -> bool:
+        """Send the token on if there is more to do; whether this ended the run."""
+        now = self.clock()
+        if reason == loop.STOPPED:
+            return False
+        if reason == loop.SHOP_DOWN:
+            run = read_run(self.frontier_table, token.run_id)
+            return end_run(self.frontier_table, run, status=FAILED, reason=reason, now=now)
+        due = next_due(self.frontier_table, token.run_id, token.host)
+        if due is None:
+            return self._end_if_done(token.run_id)
+        self.queue.send(token, now=now, delay_s=due - now)
+        return False
+
+    def _end_if_done(self, run_id: str) -> bool:
+        """End the run if no host of it has work or a worker; whether this call did it.
+
+        A worker that adds work settles a batch before its own work is gone, so a run that is
+        unchanged since it was read had none anywhere.
+        """
+        run = read_run(self.frontier_table, run_id)
+        now = self.clock()
+        for host in hosts_of(self.frontier_table, run_id):
+            if holding_run(self.frontier_table, host, now=now) == run_id:
+                return False
+            if next_due(self.frontier_table, run_id, host) is not None:
+                return False
+        policy = loop.Policy()
+        reason = loop.FINISHED
+        if run.limit and run.items >= run.limit:
+            reason = loop.LIMIT
+        elif policy.max_pages and run.pages >= policy.max_pages:
+            reason = loop.PAGE_BUDGET
+        return end_run(
+            self.frontier_table, run, status=FINISHED, reason=reason, now=now, if_unchanged=True
+        )
