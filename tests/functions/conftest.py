@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
+from moto.backends import get_backend
 
 from advisor.aws import clients
 
@@ -18,20 +19,27 @@ TABLES = {
 }
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The buckets `data` and `uploads`, the tables of TABLES, and the queue `photos`."""
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        _forget_clients()
-        _make_buckets()
-        _make_tables()
-        clients.client("sqs").create_queue(QueueName="photos")
-        yield
+@pytest.fixture(scope="module")
+def account() -> Iterator[None]:
+    """An AWS account in moto, with clients of its own; they are what takes time to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        with mock_aws():  # sets credentials, too
+            _forget_clients()
+            yield
     _forget_clients()
+
+
+@pytest.fixture
+def aws(account: None) -> Iterator[None]:
+    """The buckets `data` and `uploads`, the tables of TABLES, the queue `photos`: all empty."""
+    _make_buckets()
+    _make_tables()
+    clients.client("sqs").create_queue(QueueName="photos")
+    yield
+    for service in ("s3", "dynamodb", "sqs"):
+        get_backend(service).reset()
 
 
 def _forget_clients() -> None:

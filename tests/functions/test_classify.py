@@ -1,0 +1,487 @@
+"""The classify function on recorded events, with a classifier whose answers are known."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.clients import client, table
+from advisor.aws.embeddings import EmbeddingTable
+from advisor.aws.labels import LabelTable
+from advisor.aws.photos import PhotoPlace, announcement
+from advisor.crawling.items import Item
+from advisor.errors import NoModelError, RequestError, UnreadableImageError
+from advisor.http import Request
+from advisor.uploads import read_photo
+from advisor.vision.classification import Classification, Label
+from advisor.vision.classifier import Prediction
+from functions.classify.handler import Services, handler
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+EVENTS = Path(__file__).parents[1] / "events"
+STOOL_ONE = "images/hi-fi, audio & speakers/one/AB%2F12-0a1b2c3d4e5f.jpg"
+STOOL_TWO = "images/furniture/two/ST 9-0a1b2c3d4e5f.jpg"
+GTIN = "04006381333931"
+
+
+class FakeClassifier:
+    """Says what the photo's bytes say: b"chair 0.9 blue" is a chair, pointing to `blue`."""
+
+    def __init__(self, version: str = "m1") -> None:
+        self.version = version
+        self.seen: list[bytes] = []
+
+    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:
+        self.seen.append(data)
+        try:
+            label, probability, direction = data.decode().split()
+        except ValueError as error:
+            raise UnreadableImageError(f"no image: {len(data)} bytes") from error
+        ranked = [Label(label, float(probability)), Label("other", 1 - float(probability))]
+        return Prediction(
+            Classification(
+                image_id=hashlib.sha256(data).hexdigest(),
+                model_version=self.version,
+                labels=tuple(ranked[:top_k]),
+                unknown=float(probability) < 0.6,
+            ),
+            embedding(direction),
+        )
+
+
+def embedding(direction: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A unit vector: `blue` and `bluish` are .96 alike, `red` is 0 to both... nearly."""
+    vector = np.zeros(1280, dtype=np.float32)
+    vector[:2] = {"blue": (1, 0), "bluish": (0.96, 0.28), "red": (0, 1)}[direction]
+    return vector
+
+
+class Fixture:
+    """The services, and what a test stores in them."""
+
+    def __init__(self) -> None:
+        self.classifier: FakeClassifier | None = FakeClassifier()
+        self.ages: list[float] = []
+        self.catalog = CatalogTables("products", "prices")
+        self.labels = LabelTable("labels")
+        self.embeddings = EmbeddingTable("embeddings")
+
+    def _source(self, *, max_age_s: float) -> FakeClassifier:
+        self.ages.append(max_age_s)
+        if self.classifier is None:
+            raise NoModelError("no model is published yet")
+        return self.classifier
+
+    def __call__(self) -> Services:
+        return Services(
+            data_bucket="data",
+            uploads_bucket="uploads",
+            classifier=self._source,
+            catalog=self.catalog,
+            labels=self.labels,
+            embeddings=self.embeddings,
+        )
+
+    def store(self, key: str, data: bytes, product_id: str = "", *, bucket: str = "data") -> None:
+        metadata = {"product-id": quote(product_id)} if product_id else {}
+        client("s3").put_object(Bucket=bucket, Key=key, Body=data, Metadata=metadata)
+
+    def arrive(self, *keys: str, bucket: str = "data") -> dict[str, Any]:
+        body = announcement([PhotoPlace(bucket, key) for key in keys])
+        event = {"Records": [{"messageId": "m", "body": body}]}
+        return handler(event, None, services=self)
+
+    def sell(self, product_id: str, title: str, photo: bytes = b"", **more: Any) -> None:
+        shop, _, sku = product_id.partition(":")
+        item = Item(
+            id=sku, shop=shop, title=title, category="chairs", description="-",
+            url=f"https://{shop}/{sku}", currency="EUR", **more,
+        )  # fmt: skip
+        self.catalog.put_item(item, run_id="r", observed_at="2026-11-22T10:00:00+00:00")
+        if photo:
+            key = f"images/chairs/{shop}/{sku}-{hashlib.sha256(photo).hexdigest()[:12]}.jpg"
+            self.store(key, photo, product_id)
+            assert self.arrive(key) == {"batchItemFailures": []}
+
+
+@pytest.fixture
+def services() -> Fixture:
+    return Fixture()
+
+
+def recorded(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    return event
+
+
+JSON, FILES, FORM = "application/json", "multipart/form-data", "application/x-www-form-urlencoded"
+
+
+def request(
+    body: bytes | str,
+    content_type: str = "image/jpeg",
+    *,
+    route: str = "POST /classify",
+    **query: str,
+) -> dict[str, Any]:
+    event = recorded("http_classify_raw") | {"routeKey": route, "queryStringParameters": query}
+    text = body if isinstance(body, str) else base64.b64encode(body).decode()
+    headers = {"content-type": content_type} if content_type else {}
+    return event | {
+        "headers": headers, "body": text, "isBase64Encoded": isinstance(body, bytes)
+    }  # fmt: skip
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = table(name).scan()["Items"]
+    return found
+
+
+def answer(event: dict[str, Any], services: Fixture, status: int = 200) -> dict[str, Any]:
+    response = handler(event, None, services=services)
+    expected = "application/json" if status == 200 else "application/problem+json"
+    assert (response["statusCode"], response["headers"]["content-type"]) == (status, expected)
+    body: dict[str, Any] = json.loads(response["body"])
+    if status != 200:
+        assert (body["status"], body["type"]) == (status, "about:blank")
+    return body
+
+
+# --- photos that arrive in S3
+
+
+def test_labels_photos_announced_by_s3_through_sqs(services: Fixture) -> None:
+    services.store(STOOL_ONE, b"chairs 0.9 blue", "one:AB/12 é")
+    services.store(STOOL_TWO, b"chairs 0.8 bluish", "two:ST 9")
+    services.store("my stool+1 é", b"chairs 0.7 red", bucket="uploads")
+    assert handler(recorded("sqs_s3_photos"), None, services=services) == {"batchItemFailures": []}
+    assert {(row["bucket"], row["key"], row["status"]) for row in rows("labels")} == {
+        ("data", STOOL_ONE, "labelled"),
+        ("data", STOOL_TWO, "labelled"),
+        ("uploads", "my stool+1 é", "labelled"),
+    }
+    shelf = services.embeddings.load("m1", "chairs")
+    assert [(one.product_id, one.photo) for one in shelf.photos] == [
+        ("one:AB/12 é", STOOL_ONE),
+        ("two:ST 9", STOOL_TWO),
+    ]
+    assert services.ages == [0]  # a model published a moment ago is used
+
+
+def test_an_upload_gets_labels_and_no_embedding(services: Fixture) -> None:
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    services.arrive("a", bucket="uploads")
+    [row] = rows("labels")
+    assert row["image_id"] == hashlib.sha256(b"chairs 0.9 blue").hexdigest()
+    assert row["model_version"] == "m1"
+    assert [(one["label"], float(one["probability"])) for one in row["labels"]] == [
+        ("chairs", 0.9),
+        ("other", 0.1),
+    ]
+    assert rows("embeddings") == []
+
+
+def test_the_same_photo_twice_is_inferred_once(services: Fixture) -> None:
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    services.store("b", b"chairs 0.9 blue", bucket="uploads")
+    for _ in range(2):
+        services.arrive("images/a")
+    services.arrive("b", bucket="uploads")
+    assert services.classifier
+    assert len(services.classifier.seen) == 1
+    assert len(rows("labels")) == len(rows("embeddings")) == 1
+
+
+def test_a_further_product_with_the_same_photo_is_shelved_without_inference(
+    services: Fixture,
+) -> None:
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    services.store("images/b", b"chairs 0.9 blue", "two:2")
+    services.arrive("images/a", "images/b")
+    assert services.classifier
+    assert len(services.classifier.seen) == 1
+    shelf = services.embeddings.load("m1", "chairs")
+    assert [(one.product_id, one.photo) for one in shelf.photos] == [
+        ("one:1", "images/a"),
+        ("two:2", "images/b"),
+    ]
+
+
+def test_a_photo_known_as_an_upload_is_shelved_when_a_shop_shows_it(services: Fixture) -> None:
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    services.arrive("a", bucket="uploads")
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    services.store("images/b", b"chairs 0.9 blue", "two:2")
+    services.arrive("images/a")
+    services.arrive("images/b")
+    assert len(services.embeddings.load("m1", "chairs").photos) == 2
+
+
+def test_a_photo_the_model_is_not_sure_of_stands_on_two_shelves(services: Fixture) -> None:
+    services.store("images/a", b"chairs 0.5 blue", "one:1")
+    services.store("images/b", b"chairs 0.5 blue", "two:2")
+    services.arrive("images/a", "images/b")
+    assert {row["shelf"] for row in rows("embeddings")} == {"m1#chairs", "m1#other"}
+    assert len(rows("embeddings")) == 4
+
+
+def test_another_model_sees_the_photo_again(services: Fixture) -> None:
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    services.arrive("images/a")
+    services.classifier = FakeClassifier("m2")
+    services.arrive("images/a")
+    assert {row["model_version"] for row in rows("labels")} == {"m1", "m2"}
+    assert {row["shelf"] for row in rows("embeddings")} == {"m1#chairs", "m2#chairs"}
+
+
+def test_an_unreadable_photo_is_recorded_with_the_reason_and_acknowledged(
+    services: Fixture,
+) -> None:
+    services.store("a", b"\xff\xd8", bucket="uploads")
+    assert services.arrive("a", bucket="uploads") == {"batchItemFailures": []}
+    [row] = rows("labels")
+    assert (row["status"], row["model_version"], row["reason"]) == (
+        "unreadable",
+        "-",
+        "no image: 2 bytes",
+    )
+    assert row["image_id"] == hashlib.sha256(b"\xff\xd8").hexdigest()
+
+
+def test_a_photo_of_too_many_bytes_is_recorded_and_never_decoded(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.classify.handler.MAX_BYTES", 10)
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    assert services.arrive("a", bucket="uploads") == {"batchItemFailures": []}
+    [row] = rows("labels")
+    assert (row["reason"], row["image_id"]) == (
+        "15 bytes are too many to be read",
+        hashlib.sha256(b"chairs 0.9 blue").hexdigest(),
+    )
+    assert services.classifier
+    assert services.classifier.seen == []
+
+
+def test_a_deleted_photo_and_s3s_test_event_are_acknowledged(services: Fixture) -> None:
+    assert services.arrive("images/gone") == {"batchItemFailures": []}
+    assert handler(recorded("sqs_s3_test"), None, services=services) == {"batchItemFailures": []}
+    assert rows("labels") == []
+
+
+def test_only_the_message_that_failed_is_sent_again(services: Fixture) -> None:
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    good = announcement([PhotoPlace("data", "images/a")])
+    bad = announcement([PhotoPlace("no-such-bucket", "x")])
+    event = {
+        "Records": [
+            {"messageId": "1", "body": "no JSON"},
+            {"messageId": "2", "body": good},
+            {"messageId": "3", "body": bad},
+        ]
+    }
+    assert handler(event, None, services=services) == {
+        "batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "3"}]
+    }
+    assert len(rows("labels")) == 1
+
+
+def test_before_a_model_is_published_catalog_photos_wait_and_uploads_are_sent_again(
+    services: Fixture,
+) -> None:
+    services.classifier = None
+    services.store("images/a", b"chairs 0.9 blue", "one:1")
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    assert services.arrive("images/a") == {"batchItemFailures": []}
+    assert services.arrive("a", bucket="uploads") == {
+        "batchItemFailures": [{"itemIdentifier": "m"}]
+    }
+    assert rows("labels") == rows("embeddings") == []
+
+
+# --- POST /classify
+
+
+def sent(services: Fixture) -> bytes:
+    assert services.classifier
+    [data] = services.classifier.seen
+    return data
+
+
+@pytest.fixture
+def any_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifier takes the recorded JPEG for a chair."""
+    real = FakeClassifier.predict
+
+    def predict(self: FakeClassifier, data: bytes, *, top_k: int = 5) -> Prediction:
+        prediction = real(self, b"chairs 0.9 blue", top_k=top_k)
+        self.seen[-1] = data
+        return prediction
+
+    monkeypatch.setattr(FakeClassifier, "predict", predict)
+
+
+@pytest.mark.usefixtures("any_photo")
+@pytest.mark.parametrize("name", ["classify_raw", "classify_json", "suggestions_multipart"])
+def test_takes_the_photo_out_of_a_recorded_request(services: Fixture, name: str) -> None:
+    photo = base64.b64decode(recorded("http_classify_raw")["body"])
+    answer(recorded(f"http_{name}"), services)
+    assert sent(services) == photo
+    assert services.ages == [60]
+
+
+def test_answers_with_the_classification(services: Fixture) -> None:
+    assert answer(request(b"chairs 0.5 blue", top_k="1"), services) == {
+        "image_id": hashlib.sha256(b"chairs 0.5 blue").hexdigest(),
+        "model_version": "m1",
+        "labels": [{"label": "chairs", "probability": 0.5}],
+        "unknown": True,
+        "timing_ms": {},
+    }
+    assert rows("labels") == []  # what a request sends is not kept
+
+
+def test_takes_a_photo_from_the_uploads_bucket_only(services: Fixture) -> None:
+    key = "uploads/9b2f0a4e/my stool+1.jpg"
+    services.store(key, b"chairs 0.9 blue", bucket="data")
+    problem = answer(recorded("http_classify_s3_key"), services, 404)
+    assert key in problem["detail"]
+    services.store(key, b"chairs 0.8 blue", bucket="uploads")
+    said = answer(recorded("http_classify_s3_key"), services)
+    assert said["labels"][0]["probability"] == 0.8
+
+
+def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
+    photo = bytes(range(256)) + b"\r\n--X\r\n\r\n--\n\r\n"
+    head = b'--XY\r\nContent-Disposition: form-data; name="f"; filename="\xc3\xa9.jpg"\r\n\r\n'
+    event = request(head + photo + b"\r\n--XY--\r\n", 'multipart/form-data; boundary="XY"')
+    answer(event, services, 422)
+    assert sent(services) == photo
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "detail"),
+    [
+        (request(b""), 400, "image/jpeg without a photo: 0 bytes"),
+        (request(b"no photo"), 422, "no image: 8 bytes"),
+        (request(b"a=b", FORM), 415, "received 'application/x-www-form-urlencoded'"),
+        (request(b"x", ""), 415, "received 'no content type'; expected image/*"),
+        (request("{", JSON), 400, "1 bytes that are no JSON"),
+        (request("[" * 100_000, JSON), 400, "no JSON"),
+        (request("[]", JSON), 400, "JSON list; expected an object"),
+        (request('{"photo": "x"}', JSON), 400, "JSON with photo; expected one text"),
+        (request('{"image": "eA==", "s3_key": "k"}', JSON), 400, "JSON with image, s3_key"),
+        (request('{"image": 5}', JSON), 400, "expected one text, image or s3_key"),
+        (request('{"image": "?"}', JSON), 400, "1 characters that are no base64"),
+        (request('{"image": "é"}', JSON), 400, "1 characters that are no base64"),
+        (request(b"--X\r\n\r\n--X--", f"{FILES}; boundary=X"), 400, "a form of 1 parts"),
+        (request(b"", f"{FILES}; boundary=X"), 400, "a form of 0 parts"),
+        (request(b"--X", FILES), 400, "without a boundary"),
+        (request(b"x", top_k="0"), 400, "top_k is '0'; expected 1 to 20"),
+        (request(b"x", top_k="21"), 400, "top_k is '21'; expected 1 to 20"),
+        (request(b"x", top_k="-1"), 400, "top_k is '-1'"),
+        (request(b"x", top_k="²"), 400, "top_k is '²'"),
+    ],
+)
+def test_a_bad_request_is_told_what_was_received(
+    services: Fixture, sent: dict[str, Any], status: int, detail: str
+) -> None:
+    assert detail in answer(sent, services, status)["detail"]
+
+
+def test_a_photo_of_too_many_bytes_is_refused() -> None:
+    with pytest.raises(RequestError, match="a photo of 101 bytes; at most 100") as refused:
+        read_photo(Request.from_event(request(b"x" * 101)), max_bytes=100)
+    assert refused.value.status == 413
+
+
+def test_an_upload_of_too_many_bytes_is_refused(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.classify.handler.MAX_BYTES", 10)
+    services.store("uploads/9b2f0a4e/my stool+1.jpg", b"chairs 0.9 blue", bucket="uploads")
+    assert (
+        "a photo of 15 bytes" in answer(recorded("http_classify_s3_key"), services, 413)["detail"]
+    )
+
+
+def test_a_body_that_is_no_base64_is_refused(services: Fixture) -> None:
+    event = request("?") | {"isBase64Encoded": True}
+    assert "no base64" in answer(event, services, 400)["detail"]
+
+
+def test_without_a_model_the_service_is_unavailable(services: Fixture) -> None:
+    services.classifier = None
+    assert answer(request(b"chairs 0.9 blue"), services, 503)["title"] == "Service Unavailable"
+
+
+def test_an_unknown_route_is_not_found(services: Fixture) -> None:
+    assert "POST /x" in answer(request(b"x", route="POST /x"), services, 404)["detail"]
+
+
+# --- POST /suggestions
+
+
+def suggestions(photo: bytes, services: Fixture, **query: str) -> dict[str, Any]:
+    return answer(request(photo, route="POST /suggestions", **query), services)
+
+
+def test_suggests_the_same_product_of_both_shops_with_both_prices(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue", price_minor=9900)
+    services.sell("two:2", "Stool, wooden", b"chairs 0.92 bluish", price_minor=8909)
+    services.sell("one:3", "Balloon Chair", b"chairs 0.93 red", price_minor=5000)
+    found = suggestions(b"chairs 0.9 blue", services)
+    assert found["classification"]["labels"][0] == {"label": "chairs", "probability": 0.9}
+    stool, balloon = found["suggestions"]
+    assert (stool["title"], stool["similarity"], stool["match"]) == ("Wooden Stool", 1.0, "name")
+    assert [(one["product_id"], one["price_minor"]) for one in stool["offers"]] == [
+        ("two:2", 8909),
+        ("one:1", 9900),
+    ]
+    assert (balloon["title"], balloon["match"]) == ("Balloon Chair", "")
+    for url in (stool["photo_url"], *(one["photo_url"] for one in stool["offers"])):
+        assert "data" in url
+        assert "images/chairs/" in url
+        assert "X-Amz-Expires=3600" in url
+
+
+def test_finds_by_gtin_the_offer_of_a_shop_whose_photo_is_on_another_shelf(
+    services: Fixture,
+) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue", price_minor=9900, gtin=GTIN)
+    services.sell("two:2", "Holzhocker", b"tables 0.92 red", price_minor=8909, gtin=GTIN[1:])
+    services.sell("three:3", "Stool", price_minor=7000, gtin=GTIN)
+    [found] = suggestions(b"chairs 0.9 blue", services)["suggestions"]
+    assert found["match"] == "gtin"
+    assert [(one["shop"], one["photo_url"]) for one in found["offers"]][:2] == [
+        ("three", None),
+        ("two", None),
+    ]
+
+
+def test_looks_on_two_shelves_when_the_model_is_not_sure(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.9 blue")
+    services.sell("one:2", "Side Desk", b"other 0.9 bluish")
+    sure = suggestions(b"chairs 0.7 blue", services)["suggestions"]
+    unsure = suggestions(b"chairs 0.55 blue", services)["suggestions"]
+    assert [one["title"] for one in sure] == ["Wooden Stool"]
+    assert [one["title"] for one in unsure] == ["Wooden Stool", "Side Desk"]
+
+
+def test_suggests_at_most_top_k_products(services: Fixture) -> None:
+    for number, name in enumerate(("Stool", "Bench", "Armchair")):
+        services.sell(f"one:{number}", name, f"chairs 0.9{number} blue".encode())
+    assert len(suggestions(b"chairs 0.9 blue", services, top_k="2")["suggestions"]) == 2
+
+
+def test_an_empty_shelf_gives_no_suggestions(services: Fixture) -> None:
+    assert suggestions(b"chairs 0.9 blue", services)["suggestions"] == []
