@@ -328,7 +328,6 @@ def test_photos_of_another_host_get_a_token_of_their_own(world: World) -> None:
 
 
 def test_a_shop_that_is_down_fails_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advisor.crawling.loop.Policy.first_backoff_s", 0.01)
     monkeypatch.setattr("advisor.crawling.loop.Policy.backoff_s", lambda *_: 0.01)
     with serving() as shop:
         url = shop.url

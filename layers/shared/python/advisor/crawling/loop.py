@@ -51,7 +51,7 @@ class Policy:
     concurrency: int = 16
     delay_s: float = 0.0
     max_attempts: int = 4
-    first_backoff_s: float = 1.0
+    first_backoff_s: float = 0.5
     max_items: int | None = None
     max_pages: int | None = 100_000
 
@@ -379,7 +379,7 @@ class Crawl:
             return STOPPED
         if self._clock() >= self._deadline:
             return TIME_BUDGET
-        if any(host.down and site_of(host.name) == self._site for host in self._hosts.values()):
+        if any(host.down and host.name.removeprefix("www.") == self._site for host in self._hosts.values()):
             return SHOP_DOWN
         return ""
 
