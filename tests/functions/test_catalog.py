@@ -1,0 +1,220 @@
+"""The catalog function on recorded events."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.clients import client
+from advisor.aws.labels import LabelRow, LabelTable
+from advisor.aws.models import ModelStore
+from advisor.crawling.items import Item
+from advisor.vision.classification import Classification, Label
+from functions.catalog.handler import Services, at_root, handler
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+EVENTS = Path(__file__).parents[1] / "events"
+CATALOG = CatalogTables("products", "prices")
+LABELS = LabelTable("labels")
+STOOL = Item(
+    id="AB/12 é",
+    title="Wooden <b>Stool</b>",
+    category="hi-fi, audio & speakers",
+    description="A stool.",
+    url="https://one/stool",
+    price_minor=9900,
+    currency="EUR",
+    shop="one",
+)
+
+
+def services() -> Services:
+    return Services(
+        uploads_bucket="uploads", catalog=CATALOG, labels=LABELS, models=ModelStore("data")
+    )
+
+
+def recorded(name: str, **path_parameters: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    return event | ({"pathParameters": path_parameters} if path_parameters else {})
+
+
+def answer(event: dict[str, Any], status: int = 200) -> dict[str, Any]:
+    response = handler(event, None, services=services)
+    expected = "application/json" if status == 200 else "application/problem+json"
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    assert (response["statusCode"], headers["content-type"]) == (status, expected)
+    body: dict[str, Any] = json.loads(response["body"])
+    if status != 200:
+        assert (body["status"], body["type"]) == (status, "about:blank")
+    return body
+
+
+def see(price: int | None, day: int) -> None:
+    item = Item.from_dict(STOOL.to_dict() | {"price_minor": price})
+    CATALOG.put_item(item, run_id="r1", observed_at=f"2026-11-{day:02d}T10:00:00+00:00")
+
+
+def test_tells_that_it_runs() -> None:
+    assert answer(recorded("http_health")) == {"status": "ok"}
+
+
+def test_gives_a_product_whose_id_holds_a_slash_and_other_letters() -> None:
+    see(9900, 1)
+    assert answer(recorded("http_product")) == {
+        "product_id": "one:AB/12 é",
+        "id": "AB/12 é",
+        "title": "Wooden <b>Stool</b>",
+        "category": "hi-fi, audio & speakers",
+        "description": "A stool.",
+        "images": [],
+        "url": "https://one/stool",
+        "price_minor": 9900,
+        "currency": "EUR",
+        "shop": "one",
+        "observed_at": "2026-11-01T10:00:00+00:00",
+        "run_id": "r1",
+    }
+
+
+def test_takes_ids_that_come_still_encoded() -> None:
+    see(9900, 1)
+    event = recorded("http_product", product_id="one%3AAB%2F12%20%C3%A9")
+    assert answer(event)["id"] == "AB/12 é"
+
+
+@pytest.mark.parametrize("name", ["http_product", "http_prices"])
+def test_an_unknown_product_is_not_found(name: str) -> None:
+    assert answer(recorded(name), 404)["detail"] == "no product 'one:AB/12 é'"
+
+
+def test_gives_the_price_history_oldest_first() -> None:
+    for day, price in ((1, 9900), (2, 9900), (3, 8900)):
+        see(price, day)
+    prices = answer(recorded("http_prices"))["prices"]
+    assert prices == [
+        {
+            "observed_at": f"2026-11-{day:02d}T10:00:00+00:00",
+            "price_minor": price,
+            "currency": "EUR",
+            "availability": "",
+            "run_id": "r1",
+        }
+        for day, price in ((1, 9900), (3, 8900))
+    ]
+
+
+def test_a_product_that_never_showed_a_price_has_an_empty_history() -> None:
+    see(None, 1)
+    assert answer(recorded("http_prices")) == {"prices": []}
+
+
+def test_gives_the_latest_classification_of_a_photo_or_why_it_is_unreadable() -> None:
+    image_id = "0" * 64
+    said = Classification(
+        image_id=image_id, model_version="m1", labels=(Label("chairs", 0.75),), unknown=False
+    )
+    place = {"image_id": image_id, "bucket": "uploads", "key": "secret name.jpg"}
+    assert "or not yet" in answer(recorded("http_image"), 404)["detail"]
+    LABELS.put(LabelRow(**place, classified_at="2026-11-01", classification=said))
+    assert answer(recorded("http_image")) == {
+        "image_id": image_id,
+        "status": "labelled",
+        "model_version": "m1",
+        "labels": [{"label": "chairs", "probability": 0.75}],
+        "unknown": False,
+        "timing_ms": {},
+        "classified_at": "2026-11-01",
+    }
+    LABELS.put(LabelRow(**place, classified_at="2026-11-02", reason="damaged"))
+    assert answer(recorded("http_image")) == {
+        "image_id": image_id,
+        "status": "unreadable",
+        "reason": "damaged",
+        "classified_at": "2026-11-02",
+    }
+
+
+def test_tells_the_model_in_use() -> None:
+    assert "no model is published" in answer(recorded("http_model"), 503)["detail"]
+    current = {"version": "m1", "accuracy": 0.9, "published_at": "2026-11-01", "previous": None}
+    for key, value in (
+        ("models/current.json", current),
+        ("models/bundles/m1/bundle.json", {"labels": ["shoes", "plants"]}),
+    ):
+        client("s3").put_object(Bucket="data", Key=key, Body=json.dumps(value).encode())
+    assert answer(recorded("http_model")) == {
+        "version": "m1",
+        "labels": ["shoes", "plants"],
+        "accuracy": 0.9,
+        "published_at": "2026-11-01",
+    }
+
+
+def uploads(body: str) -> dict[str, Any]:
+    return recorded("http_uploads") | {"body": body}
+
+
+def policy_of(form: dict[str, Any]) -> list[Any]:
+    conditions: list[Any] = json.loads(base64.b64decode(form["fields"]["policy"]))["conditions"]
+    return conditions
+
+
+def test_gives_a_form_for_one_upload_of_limited_size() -> None:
+    form = answer(recorded("http_uploads"))
+    assert sorted(form) == ["fields", "key", "url"]
+    folder, upload_id, name = form["key"].split("/")
+    assert (folder, len(upload_id), name) == ("uploads", 36, "my stool.jpg")
+    assert (form["fields"]["key"], form["fields"]["Content-Type"]) == (form["key"], "image/jpeg")
+    policy = policy_of(form)
+    assert ["content-length-range", 1, 50 * 1024 * 1024] in policy
+    assert {"Content-Type": "image/jpeg"} in policy
+    assert {"key": form["key"]} in policy
+
+
+def test_every_upload_gets_a_place_of_its_own() -> None:
+    forms = [answer(uploads("{}")), answer(uploads(""))]
+    assert forms[0]["key"] != forms[1]["key"]
+    assert all(form["key"].endswith("/photo") for form in forms)
+    assert "Content-Type" not in forms[0]["fields"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\x00b", "😀" * 300, "con"])
+def test_a_filename_never_leaves_its_folder(name: str) -> None:
+    key = answer(uploads(json.dumps({"filename": name})))["key"]
+    assert key.count("/") == 2
+    assert len(key.encode()) < 250
+    assert "\x00" not in key
+    assert key.rpartition("/")[2] not in {"..", "con", ""}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        ('{"content_type": "text/html"}', 415, "content_type 'text/html'; expected image/*"),
+        ('{"content_type": "image/png\\r\\nx: y"}', 415, "expected image/*"),
+        ('{"filename": 5}', 400, "are texts"),
+        ("nonsense", 400, "8 bytes that are no JSON"),
+        ("[]", 400, "expected an object"),
+    ],
+)
+def test_a_bad_wish_is_told_what_was_received(body: str, status: int, detail: str) -> None:
+    assert detail in answer(uploads(body), status)["detail"]
+
+
+def test_an_unknown_path_is_not_found() -> None:
+    event = recorded("http_health") | {"routeKey": "GET /nothing"}
+    assert answer(event, 404)["detail"] == "no route GET '/nothing'"
+
+
+def test_the_stage_is_no_part_of_the_path() -> None:
+    with_stage = recorded("http_health")
+    assert with_stage["rawPath"] == "/api/health"
+    without = with_stage | {"rawPath": "/health"}  # as the emulator sends it
+    assert at_root(with_stage) == at_root(without)
