@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -15,20 +15,15 @@ from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.embeddings import EmbeddingTable
-from advisor.aws.labelling import Labeller, PhotoClassifier
+from advisor.aws.labelling import Labeller
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
 from advisor.aws.serving import current_classifier
-from advisor.catalog.suggestions import (
-    Suggestion,
-    candidates_of,
-    find_similar,
-    gtins_of,
-    labels_to_search,
-    suggest,
-    with_same_gtin,
-)
+from advisor.catalog.photo_classifier import PhotoClassifier
+from advisor.catalog.products import Product
+from advisor.catalog.similarity import Shelf
+from advisor.catalog.suggestions import find_suggestions
 from advisor.errors import AdvisorError, NoModelError, NotFoundError, RequestError
 from advisor.http import Request, answer, problem
 from advisor.settings import Settings
@@ -39,7 +34,6 @@ from advisor.vision.classifier import Prediction
 LABELS: Final = 5  # in an answer, where the request does not say
 SUGGESTIONS: Final = 8
 MAX_TOP_K: Final = 20
-GTIN_LOOKUPS: Final = 5  # so many of the best codes are looked up in the other shops
 MODEL_MAX_AGE_S: Final = 60.0
 
 
@@ -154,9 +148,11 @@ def _classify(request: Request, services: Services) -> dict[str, Any]:
 def _suggestions(request: Request, services: Services) -> dict[str, Any]:
     top_k = request.integer("top_k", default=SUGGESTIONS, least=1, most=MAX_TOP_K)
     prediction = _predict(request, services, top_k=LABELS)
-    found = _suggest(prediction, services, top_k=top_k)
+    said = prediction.classification
+    catalog = TableCatalog(services, said.model_version)
+    found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
     return {
-        "classification": prediction.classification.to_dict(),
+        "classification": said.to_dict(),
         "suggestions": [
             one.to_dict(lambda key: address(PhotoPlace(services.data_bucket, key))) for one in found
         ],
@@ -190,21 +186,24 @@ def _read_upload(upload: UploadedPhoto, services: Services) -> bytes:
     return photo.data
 
 
-def _suggest(prediction: Prediction, services: Services, *, top_k: int) -> list[Suggestion]:
-    said = prediction.classification
-    shelves = [
-        services.embeddings.load(said.model_version, label) for label in labels_to_search(said)
-    ]
-    similar = find_similar(prediction.embedding, shelves, top_k=top_k)
-    products = services.catalog.get_many(one.photo.product_id for one in similar)
-    candidates = candidates_of(similar, products)
-    # A shop whose photo is on another shelf may sell the same product, too.
-    elsewhere = [
-        product
-        for gtin in gtins_of(candidates)[:GTIN_LOOKUPS]
-        for product in services.catalog.by_gtin(gtin)
-    ]
-    return suggest(with_same_gtin(candidates, elsewhere), top_k=top_k)
+@dataclass(frozen=True)
+class TableCatalog:
+    """The catalog in DynamoDB, as one model sees it (an advisor.catalog.suggestions.Catalog)."""
+
+    services: Services
+    model_version: str
+
+    def shelf(self, label: str) -> Shelf:
+        """The photos of a category."""
+        return self.services.embeddings.load(self.model_version, label)
+
+    def products(self, product_ids: Iterable[str]) -> dict[str, Product]:
+        """The products of these ids."""
+        return self.services.catalog.get_many(product_ids)
+
+    def by_gtin(self, gtin: str) -> list[Product]:
+        """Every shop's product of a GTIN."""
+        return self.services.catalog.by_gtin(gtin)
 
 
 @cache

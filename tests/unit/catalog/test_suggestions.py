@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from advisor.catalog.products import Offer, Product
-from advisor.catalog.similarity import Shelf, ShelfPhoto
+from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.catalog.suggestions import (
     Candidate,
     candidates_of,
     cheapest_first,
-    find_similar,
     gtins_of,
     labels_to_search,
     suggest,
@@ -136,9 +135,10 @@ def test_of_equal_prices_the_one_in_stock_comes_first() -> None:
 
 
 def test_photos_whose_product_is_gone_are_left_out() -> None:
-    photos = (ShelfPhoto("one:Tent", "1", "images/1"), ShelfPhoto("one:gone", "2", "images/2"))
-    shelf = Shelf(photos, np.array([[1, 0], [1, 0]], dtype=np.float32))
-    similar = find_similar(PHOTO, [shelf], top_k=3)
+    similar = [
+        SimilarPhoto(ShelfPhoto("one:Tent", "1", "images/1"), 0.9, PHOTO),
+        SimilarPhoto(ShelfPhoto("one:gone", "2", "images/2"), 0.8, PHOTO),
+    ]
     found = candidates_of(similar, {"one:Tent": product("Tent")})
     assert [(one.product.product_id, one.photo) for one in found] == [("one:Tent", "images/1")]
 

@@ -9,28 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.photos import StoredPhoto
+from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.suggestions import labels_to_search
 from advisor.errors import UnreadableImageError
 
 if TYPE_CHECKING:
     from advisor.vision.classification import Classification
     from advisor.vision.classifier import Prediction
-
-
-class PhotoClassifier(Protocol):
-    """What labelling needs of advisor.vision.classifier.Classifier."""
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-
-    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:
-        """Labels and embedding of one encoded photo, or UnreadableImageError."""
 
 
 class Outcome(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,20 @@ from advisor.vision.classification import Classification
 # So many products are looked at for one suggestion shown: the same product of another shop
 # stands right below it, and each pair of products is compared.
 LOOKED_AT_PER_SUGGESTION: Final = 4
+CODES_LOOKED_UP: Final = 5  # so many of the best candidates' GTINs are asked for in all shops
+
+
+class Catalog(Protocol):
+    """Where products and the photos of a category are kept: tables on AWS, or folders."""
+
+    def shelf(self, label: str) -> Shelf:
+        """The catalog photos that the model in use puts into a category."""
+
+    def products(self, product_ids: Iterable[str]) -> Mapping[str, Product]:
+        """The products of these ids; ids that there are not are left out."""
+
+    def by_gtin(self, gtin: str) -> Sequence[Product]:
+        """Every shop's product of a valid GTIN."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +76,31 @@ class Suggestion:
         }
 
 
+def find_suggestions(
+    classification: Classification,
+    embedding: npt.NDArray[np.float32],
+    catalog: Catalog,
+    *,
+    top_k: int,
+) -> list[Suggestion]:
+    """What the catalog holds that looks like a classified photo: at most top_k products."""
+    shelves = [catalog.shelf(label) for label in labels_to_search(classification)]
+    similar = rank_similar(embedding, join(shelves), limit=LOOKED_AT_PER_SUGGESTION * top_k)
+    products = catalog.products(one.photo.product_id for one in similar)
+    candidates = candidates_of(similar, products)
+    # A shop whose photo is on another shelf may sell the same product, too.
+    elsewhere = [
+        product
+        for gtin in gtins_of(candidates)[:CODES_LOOKED_UP]
+        for product in catalog.by_gtin(gtin)
+    ]
+    return suggest(with_same_gtin(candidates, elsewhere), top_k=top_k)
+
+
 def labels_to_search(classification: Classification) -> tuple[str, ...]:
     """The categories to look in: the predicted one; the two best when the model is not sure."""
     count = 2 if classification.unknown else 1
     return tuple(label.label for label in classification.labels[:count])
-
-
-def find_similar(
-    embedding: npt.NDArray[np.float32], shelves: Sequence[Shelf], *, top_k: int
-) -> list[SimilarPhoto]:
-    """The products to look at for top_k suggestions, those that look most alike first."""
-    return rank_similar(embedding, join(shelves), limit=LOOKED_AT_PER_SUGGESTION * top_k)
 
 
 def candidates_of(

@@ -1,0 +1,157 @@
+"""`advisor suggest`: the products in shops' folders that look like a photo, with their prices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.errors import DataError
+from cli.terminal import echo_columns, working
+
+if TYPE_CHECKING:
+    from advisor.catalog.folders import FolderCatalog
+    from advisor.catalog.suggestions import Suggestion
+    from advisor.vision.classification import Classification
+
+_EXISTING = click.Path(exists=True, path_type=Path)
+_MAX_TITLE = 40
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=_EXISTING, metavar="[DIR]... PHOTO")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of a model bundle, as `advisor train` writes it.",
+)
+@click.option(
+    "--items",
+    "folders",
+    type=_EXISTING,
+    multiple=True,
+    required=True,
+    metavar="DIR...",
+    help="Folders of shops, as `advisor crawl` writes them.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 100),
+    default=5,
+    show_default=True,
+    help="How many products to suggest.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    *,
+    paths: tuple[Path, ...],
+    bundle: Path,
+    folders: tuple[Path, ...],
+    top_k: int,
+    as_json: bool,
+) -> None:
+    """Find the products that look like PHOTO, and what each shop asks for them.
+
+    The shops' photos are looked at once; what the model saw is kept in the folder DIR/.embeddings.
+
+    \b
+    Example:
+      advisor suggest --bundle model --items shop-one shop-two photo.jpg
+    """
+    *more, photo = paths
+    if not photo.is_file():
+        raise click.UsageError(f"the last argument is the photo, and {photo} is a folder")
+
+    from advisor.catalog.suggestions import find_suggestions
+    from advisor.vision.classifier import Classifier
+
+    classifier = Classifier.load(bundle)
+    prediction = classifier.predict(_bytes_of(photo))
+    catalog = _look_at([*folders, *more], classifier)
+    said = prediction.classification
+    found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
+    if as_json:
+        click.echo(json.dumps(_answer(photo, said, found), ensure_ascii=False))
+    else:
+        _show(photo, said, found)
+
+
+def _bytes_of(photo: Path) -> bytes:
+    try:
+        return photo.read_bytes()
+    except OSError as error:
+        raise DataError(f"{photo} cannot be read: {error.strerror}") from error
+
+
+def _look_at(folders: Sequence[Path], classifier: Any) -> FolderCatalog:
+    from advisor.catalog.folders import ShopFolder, look_at
+
+    shops = [ShopFolder.read(folder) for folder in dict.fromkeys(folders)]
+    with working() as (say, progress):
+        catalog = look_at(
+            shops, classifier, progress=lambda done, total: progress("photos", done, total)
+        )
+        if catalog.unreadable:
+            example, reason = next(iter(catalog.unreadable.items()))
+            say(f"{len(catalog.unreadable)} photos cannot be read, as {example}: {reason}")
+    return catalog
+
+
+def _answer(photo: Path, said: Classification, found: Sequence[Suggestion]) -> dict[str, Any]:
+    classification = {name: value for name, value in said.to_dict().items() if name != "timing_ms"}
+    return {
+        "path": str(photo),
+        "classification": classification,
+        "suggestions": [one.to_dict(lambda path: path) for one in found],
+    }
+
+
+def _show(photo: Path, said: Classification, found: Sequence[Suggestion]) -> None:
+    best = said.labels[0]
+    unsure = "not sure, perhaps " if said.unknown else ""
+    click.echo(f"{_printable(str(photo))}: {unsure}{best.label} ({best.probability:.1%})")
+    if not found:
+        labels = " or ".join(label.label for label in said.labels[: 2 if said.unknown else 1])
+        click.echo(f"Nothing to suggest: the folders hold no photo of {labels}.")
+        return
+    click.echo()
+    rows = [("", "product", "alike", "shop", "price", "", "in the shop as", "page")]
+    for number, one in enumerate(found, start=1):
+        for offer in one.offers:
+            first = offer is one.offers[0]
+            rows.append(
+                (
+                    f"{number}" if first else "",
+                    _short(one.title) if first else "",
+                    f"{one.similarity:.0%}" if first else "",
+                    _printable(offer.shop),
+                    _price(offer.price_minor, offer.currency),
+                    offer.availability.replace("_", " "),
+                    _short(offer.title),
+                    _printable(offer.url),
+                )
+            )
+    echo_columns(rows, right=(0, 2, 4))
+
+
+def _price(minor: int | None, currency: str) -> str:
+    from advisor.crawling.money import exponent_of
+
+    if minor is None:
+        return "no price"
+    digits = exponent_of(currency)
+    return f"{minor / 10**digits:,.{digits}f} {currency}".rstrip()
+
+
+def _short(text: str) -> str:
+    text = _printable(text)
+    return text if len(text) <= _MAX_TITLE else text[: _MAX_TITLE - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """A shop's text without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
