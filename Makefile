@@ -28,6 +28,7 @@ demo-once: setup ## The same, then stop; writes build/demo-report.json
 
 test: setup ## Run all tests
 	@$(BIN)/pytest
+	@npm run --silent test:web
 
 check: setup ## Linters, types, import rules, CloudFormation templates
 	$(BIN)/ruff check .
