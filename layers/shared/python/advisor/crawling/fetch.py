@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 
 import requests
@@ -110,8 +111,9 @@ class Fetcher:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             session.trust_env = False
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
             session.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"}
             session.headers["Accept"] = "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5"
             session.mount("http://", self._adapter)
@@ -187,6 +189,16 @@ def _root_cause(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone.
+
+    requests looks at them also when told not to follow, and reads their bodies without a limit.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
 
 
 class _GuardedAdapter(HTTPAdapter):

@@ -379,7 +379,10 @@ class Crawl:
             return STOPPED
         if self._clock() >= self._deadline:
             return TIME_BUDGET
-        if any(host.down and host.name.removeprefix("www.") == self._site for host in self._hosts.values()):
+        if any(
+            host.down and host.name.removeprefix("www.") == self._site
+            for host in self._hosts.values()
+        ):
             return SHOP_DOWN
         return ""
 

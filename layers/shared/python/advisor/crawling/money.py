@@ -49,10 +49,12 @@ def parse_price(text: str, *, currency: str = "") -> Money | None:
     code = _iso(found)
     if not code or found in ("$", "¥"):
         code = _iso(currency) or code
-    if amount is None or amount < 0 or not code:
+    if amount is None or not code or not any(char.isdigit() for char in plain):
+        return None  # price-parser reads "free delivery" as 0
+    minor = amount.scaleb(exponent_of(code))
+    if not 0 <= minor < _MAX_MINOR:
         return None
-    minor = (amount.scaleb(exponent_of(code))).quantize(Decimal(1), ROUND_HALF_UP)
-    return Money(int(minor), code) if minor < _MAX_MINOR else None
+    return Money(int(minor.quantize(Decimal(1), ROUND_HALF_UP)), code)
 
 
 def exponent_of(currency: str) -> int:

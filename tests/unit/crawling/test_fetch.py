@@ -1,0 +1,215 @@
+"""The fetcher against small servers on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+import tracemalloc
+import zlib
+
+import pytest
+
+from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.fetch import (
+    MAX_HOPS,
+    USER_AGENT,
+    Fetcher,
+    Limits,
+    fetch_following,
+    retry_after_s,
+)
+from advisor.crawling.messages import Request, Response
+from advisor.errors import FetchError, ForbiddenAddressError
+from tests.unit.crawling.loopback import Answer, Shop, serving
+
+
+def _fetcher(shop: Shop, **limits: float) -> Fetcher:
+    return Fetcher(AddressPolicy.for_base_url(shop.url), limits=Limits(**limits))  # type: ignore[arg-type]
+
+
+def test_fetches_a_page_and_keeps_what_the_host_says_of_it() -> None:
+    with serving({"/": Answer("hello", headers={"Retry-After": "3"})}) as shop:
+        fetcher = _fetcher(shop)
+        response = fetcher.fetch(Request(f"{shop.url}/"))
+        fetcher.close()
+    assert (response.status, response.body) == (200, b"hello")
+    assert response.content_type == "text/html"
+    assert retry_after_s(response, now=0) == 3
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    with serving({"/": Answer(status=302, headers={"Location": "b?x=1"})}) as shop:
+        response = _fetcher(shop).fetch(Request(f"{shop.url}/"))
+        assert response.location == f"{shop.url}/b?x=1"
+        assert shop.asked == ["/"]
+
+
+def test_a_redirect_to_a_private_address_gets_no_request() -> None:
+    with serving() as canary, serving() as shop:
+        shop.pages["/robots.txt"] = Answer(status=301, headers={"Location": f"{canary.url}/x"})
+        with pytest.raises(ForbiddenAddressError, match=r"127\.0\.0\.1"):
+            fetch_following(_fetcher(shop), Request(f"{shop.url}/robots.txt"))
+        assert canary.asked == []
+
+
+@pytest.mark.parametrize(
+    "target", ["/robots.txt", "/again", "http://[", "gopher://shop/", "file:///etc/passwd"]
+)
+def test_redirects_that_lead_nowhere_end(target: str) -> None:
+    pages = {
+        "/robots.txt": Answer(status=301, headers={"Location": target}),
+        "/again": Answer(status=301, headers={"Location": "/robots.txt"}),
+    }
+    with serving(pages) as shop:
+        try:
+            response = fetch_following(_fetcher(shop), Request(f"{shop.url}/robots.txt"))
+        except FetchError as error:
+            assert error.reason in ("redirects", "forbidden address")
+        else:
+            assert response.status == 301  # an address that cannot be read is no redirect
+        assert len(shop.asked) <= 2
+
+
+def test_a_chain_of_redirects_is_bounded() -> None:
+    pages = {f"/{at}": Answer(status=302, headers={"Location": f"/{at + 1}"}) for at in range(99)}
+    with serving(pages) as shop:
+        with pytest.raises(FetchError, match="without end"):
+            fetch_following(_fetcher(shop), Request(f"{shop.url}/0"))
+        assert len(shop.asked) == MAX_HOPS + 1
+
+
+def test_a_body_that_is_too_large_is_refused() -> None:
+    with serving({"/": Answer(b"x" * 5000)}) as shop:
+        with pytest.raises(FetchError, match="larger than 4999") as caught:
+            _fetcher(shop, page_bytes=4999).fetch(Request(f"{shop.url}/"))
+        assert (caught.value.reason, caught.value.retryable) == ("too large", False)
+        fetcher = _fetcher(shop, page_bytes=1, photo_bytes=5000)
+        assert len(fetcher.fetch(Request(f"{shop.url}/", "photo")).body) == 5000
+
+
+def test_the_body_of_a_redirect_is_bounded_too() -> None:
+    answer = Answer(b"x" * 5000, status=302, headers={"Location": "/b", "Set-Cookie": "a=b"})
+    with serving({"/": answer}) as shop:
+        fetcher = _fetcher(shop, page_bytes=4999)
+        with pytest.raises(FetchError, match="larger than"):
+            fetcher.fetch(Request(f"{shop.url}/"))
+
+
+def test_a_gzip_bomb_is_not_blown_up() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(300)) + packer.flush()
+    answer = Answer(bomb, headers={"Content-Encoding": "gzip"})
+    with serving({"/": answer}) as shop:
+        tracemalloc.start()
+        with pytest.raises(FetchError, match="larger than"):
+            _fetcher(shop, page_bytes=1_000_000).fetch(Request(f"{shop.url}/"))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_compressed_pages_are_decompressed_and_broken_ones_refused() -> None:
+    pages = {
+        "/good": Answer(gzip.compress(b"hello" * 1000), headers={"Content-Encoding": "gzip"}),
+        "/bad": Answer(b"no gzip at all", headers={"Content-Encoding": "gzip"}),
+    }
+    with serving(pages) as shop:
+        fetcher = _fetcher(shop)
+        assert fetcher.fetch(Request(f"{shop.url}/good")).body == b"hello" * 1000
+        with pytest.raises(FetchError) as caught:
+            fetcher.fetch(Request(f"{shop.url}/bad"))
+        assert caught.value.reason == "bad encoding"
+
+
+def test_a_page_that_never_ends_runs_out_of_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stop = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                try:
+                    while not stop.wait(0.02):
+                        connection.sendall(b"x")
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        fetcher = Fetcher(AddressPolicy.for_base_url(url), limits=Limits(total_s=0.3, read_s=5))
+        started = time.monotonic()
+        with pytest.raises(FetchError) as caught:
+            fetcher.fetch(Request(url))
+        stop.set()
+        thread.join()
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - started < 3
+
+
+def test_a_host_that_is_down_is_worth_another_try() -> None:
+    with serving() as shop:
+        fetcher = _fetcher(shop)
+    with pytest.raises(FetchError, match="cannot be reached: Connection refused") as caught:
+        fetcher.fetch(Request(f"{shop.url}/"))
+    assert (caught.value.reason, caught.value.retryable) == ("connection", True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://shop.test/", "file:///etc/passwd", "//shop.test", "http://", "http://" + "a" * 300],
+)
+def test_what_is_no_web_address_is_refused(url: str) -> None:
+    with pytest.raises(FetchError) as caught:
+        Fetcher(AddressPolicy()).fetch(Request(url))
+    assert not caught.value.retryable
+
+
+def test_private_addresses_are_refused_without_a_connection() -> None:
+    with serving() as canary:
+        with pytest.raises(ForbiddenAddressError):
+            Fetcher(AddressPolicy()).fetch(Request(f"{canary.url}/"))
+        assert canary.asked == []
+
+
+def test_proxies_and_credentials_of_the_environment_are_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving({"/": Answer("direct")}) as shop:
+        assert _fetcher(shop).fetch(Request(f"{shop.url}/")).body == b"direct"
+
+
+def test_the_user_agent_names_the_product() -> None:
+    assert USER_AGENT.startswith("ProductsAdvisor/")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        ("h\u00fcte".encode(), "text/html; charset=utf-8", "h\u00fcte"),
+        ("h\u00fcte".encode("latin-1"), "text/html; charset=iso-8859-1", "h\u00fcte"),
+        ("h\u00fcte".encode("latin-1"), "text/html", "h\u00fcte"),
+        ("h\u00fcte".encode(), "text/html", "h\u00fcte"),
+        ("<meta charset=windows-1251>\u0448".encode("cp1251"), "text/html", "\u0448"),
+        ("h\u00fcte".encode("utf-16"), "text/html", "h\u00fcte"),
+        (b"nul\x00byte", "text/html; charset=no-such-charset", "nulbyte"),
+    ],
+)
+def test_text_is_read_in_its_charset(body: bytes, content_type: str, text: str) -> None:
+    response = Response(url="u", status=200, body=body, headers={"content-type": content_type})
+    assert response.page().html.endswith(text)
+
+
+def test_retry_after_as_a_date() -> None:
+    def answer(text: str) -> Response:
+        return Response(url="u", status=503, headers={"retry-after": text})
+
+    assert retry_after_s(answer("Thu, 01 Jan 1970 00:01:00 GMT"), now=50) == 10
+    assert retry_after_s(answer("Thu, 01 Jan 1970 00:00:00 GMT"), now=50) == 0
+    assert retry_after_s(answer("soon"), now=50) is None
+    assert retry_after_s(answer(""), now=50) is None

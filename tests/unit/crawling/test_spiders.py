@@ -1,0 +1,107 @@
+"""The spiders over saved pages, each with what to expect beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.crawling.messages import Page
+from advisor.crawling.spiders.registry import NAMES, make_spider, shop_name
+from advisor.crawling.spiders.schema_org import SchemaOrg
+from advisor.errors import UnknownSpiderError, UsageError
+
+PAGES = Path(__file__).parents[2] / "pages"
+REAL_PAGES = Path(__file__).parents[3].parent / "shared" / "data" / "html"
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in PAGES.iterdir() if path.is_dir()))
+def test_reads_a_saved_page_as_expected(folder: str) -> None:
+    expected: dict[str, Any] = json.loads((PAGES / folder / "expected.json").read_text("utf-8"))
+    html = (PAGES / folder / "page.html").read_text("utf-8")
+    spider = make_spider(expected["spider"], expected["base_url"])
+    parsed = spider.parse(Page(expected["url"], html))
+    assert [item.to_dict() for item in parsed.items] == expected["items"]
+    assert list(parsed.requests) == expected["requests"]
+    assert list(parsed.problems) == expected["problems"]
+
+
+@pytest.mark.skipif(not REAL_PAGES.exists(), reason="../shared/data/html is not here")
+def test_reads_pages_that_others_collected() -> None:
+    spider = SchemaOrg("http://shop.test")
+
+    def read(name: str) -> dict[str, Any]:
+        html = (REAL_PAGES / name).read_text("utf-8")
+        return spider.parse(Page("http://shop.test/p", html)).items[0].to_dict()
+
+    for name in ("product.html", "product_microdata.html"):
+        anvil = read(name)
+        assert (anvil["title"], anvil["brand"], anvil["id"]) == (
+            "Executive Anvil",
+            "ACME",
+            "925872",
+        )
+        assert (anvil["price_minor"], anvil["currency"]) == (11999, "USD")
+        assert anvil["availability"] == "in_stock"
+        assert anvil["images"] == ["http://shop.test/anvil_executive.jpg"]
+    tablets = read("microdata-with-description.html")
+    assert tablets["title"] == "Johnsons 4 Fleas Cats & Kittens Tablets"
+    assert (tablets["price_minor"], tablets["currency"]) == (529, "GBP")
+
+
+@pytest.mark.parametrize("name", ["page.html", "", "\x00" * 10, "<" * 5000, "<a href>" * 100])
+def test_no_markup_is_an_error(name: str) -> None:
+    for spider in (make_spider("harveynorman"), SchemaOrg("https://shop.test")):
+        spider.parse(Page("https://shop.test/", name))
+
+
+def test_markup_nested_a_thousand_deep_is_no_error() -> None:
+    scope = '<div itemscope itemprop="x" itemtype="https://schema.org/Product">'
+    html = '<div itemscope itemtype="https://schema.org/Product">' + scope * 1000
+    deep = '<script type="application/ld+json">' + "[" * 100_000 + "</script>"
+    parsed = SchemaOrg("https://shop.test").parse(Page("https://shop.test/", html + deep))
+    assert parsed.problems == ("json-ld",)
+
+
+def test_start_urls_follow_the_base_url() -> None:
+    spider = make_spider("harveynorman")
+    assert spider.start_urls == (
+        "https://www.harveynorman.ie/",
+        "https://www.harveynorman.ie/tvs-headphones/",
+    )
+    local = make_spider("harveynorman", "http://127.0.0.1:8001/")
+    assert local.start_urls == (
+        "http://127.0.0.1:8001/",
+        "http://127.0.0.1:8001/tvs-headphones/",
+    )
+    deep = make_spider("harveynorman", "http://127.0.0.1:8001/tvs-headphones/")
+    assert deep.start_urls == ("http://127.0.0.1:8001/tvs-headphones/",)
+    assert make_spider("schema-org", "https://shop.test").start_urls == ("https://shop.test/",)
+
+
+def test_an_unknown_spider_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UnknownSpiderError, match=r"no spider 'nobody'.*harveynorman, schema-org"):
+        make_spider("nobody")
+    assert NAMES == ("harveynorman", "schema-org")
+
+
+@pytest.mark.parametrize(
+    "url", ["shop.test", "ftp://shop.test", "http://", "http://[", "http://a:b/", "file:///etc"]
+)
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="base URL"):
+        make_spider("schema-org", url)
+
+
+def test_the_generic_spider_needs_a_base_url() -> None:
+    with pytest.raises(UsageError, match="base URL"):
+        make_spider("schema-org")
+
+
+def test_a_shop_is_called_by_its_spider_or_its_host() -> None:
+    generic = make_spider("schema-org", "http://127.0.0.1:8001")
+    assert shop_name(make_spider("harveynorman", "http://127.0.0.1:8001")) == "harveynorman"
+    assert shop_name(generic) == "127.0.0.1-8001"
+    assert shop_name(generic, "corner") == "corner"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://shop.test/a", "https://shop.test/a"),
+        ("HTTPS://Shop.Test:443/a#top", "https://shop.test/a"),
+        ("http://shop.test", "http://shop.test/"),
+        ("http://shop.test:8080/?b=2&a=1", "http://shop.test:8080/?a=1&b=2"),
+        ("http://shop.test/?utm_source=x&p=2&gclid=y", "http://shop.test/?p=2"),
+        ("http://shop.test/h\u00fcte?q=a b", "http://shop.test/h%C3%BCte?q=a+b"),
+        ("http://shop.test/?empty=", "http://shop.test/?empty="),
+        ("http://[broken", "http://[broken"),
+    ],
+)
+def test_canonical_form(url: str, expected: str) -> None:
+    assert canonical_url(url) == expected
+
+
+@given(st.text(max_size=60))
+def test_canonicalisation_is_idempotent(text: str) -> None:
+    once = canonical_url(f"http://shop.test/{text}")
+    assert canonical_url(once) == once
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_an_error(text: str) -> None:
+    canonical_url(text)
+    host_of(text)
+    is_web_url(text)
+
+
+def test_hosts_and_sites() -> None:
+    assert host_of("https://shop.test:443/a") == "shop.test"
+    assert host_of("http://shop.test:8001/a") == "shop.test:8001"
+    assert host_of("http://[::1]:80/") == "[::1]"
+    assert site_of("https://www.shop.test/") == site_of("http://shop.test/") == "shop.test"
+    assert not is_web_url("javascript:alert(1)")
+    assert not is_web_url("http:///path")
