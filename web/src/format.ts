@@ -28,14 +28,14 @@ export function cheapest(offers: readonly Offer[]): ReadonlySet<number> {
   return places.length < priced.length ? new Set(places) : new Set();
 }
 
-/** What the buyer saves between the cheapest offer and the dearest one, in minor units. */
+/** What the buyer saves by the marked offer against the dearest one, in minor units, if anything. */
 export function spread(offers: readonly Offer[]): { minor: number; currency: string } | null {
   const marked = cheapest(offers);
   const [first] = marked;
   if (first === undefined) return null;
   const least = offers[first]?.price_minor ?? 0;
   const most = Math.max(...offers.map((offer) => offer.price_minor ?? 0));
-  return { minor: most - least, currency: offers[first]?.currency ?? "" };
+  return most > least ? { minor: most - least, currency: offers[first]?.currency ?? "" } : null;
 }
 
 /** How alike the photos are, in words. */

@@ -48,6 +48,8 @@ test("nothing is marked where prices cannot be compared", () => {
 test("the spread is between the cheapest and the dearest", () => {
   assert.deepEqual(spread([offer(100), offer(250), offer(null)]), { minor: 150, currency: "EUR" });
   assert.equal(spread([offer(100)]), null);
+  // The cheapest that can be had is dearer than one that cannot: nothing is saved by it.
+  assert.equal(spread([offer(100, { availability: "out_of_stock" }), offer(150)]), null);
 });
 
 test("only web addresses are linked", () => {
