@@ -34,7 +34,19 @@ INTERRUPTED_STATUS = 130
 @click.option("--seed", type=int, help="Of the head's sampling. Default: 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
-def command(ctx: click.Context, *, image_dir: str, out: str, as_json: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    *,
+    image_dir: str,
+    out: str,
+    backbone: str | None,
+    steps: int | None,
+    min_images: int | None,
+    test_percent: int | None,
+    validation_percent: int | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
     """Train a model on IMAGE_DIR, a folder with a folder of photos per category.
 
     IMAGE_DIR may be an s3://BUCKET/PREFIX, too. Photos that cannot be read are skipped and
@@ -50,8 +62,15 @@ def command(ctx: click.Context, *, image_dir: str, out: str, as_json: bool, **op
     from training.config import TrainingConfig
     from training.train import cache_folder, run
 
-    given = {name: value for name, value in options.items() if value is not None}
-    config = TrainingConfig(**given)
+    options: dict[str, Any] = {
+        "backbone": backbone,
+        "steps": steps,
+        "min_images": min_images,
+        "test_percent": test_percent,
+        "validation_percent": validation_percent,
+        "seed": seed,
+    }
+    config = TrainingConfig(**{name: v for name, v in options.items() if v is not None})
     try:
         with working() as (say, progress):
             result = run(image_dir, out, config, cache=cache_folder(), say=say, progress=progress)

@@ -9,16 +9,17 @@ import numpy.typing as npt
 
 from training.head import FloatArray, softmax
 
-# Fewer photos tell nothing of an error rate of 5 %: one mistake is 2 % of 50.
+# Fewer photos tell nothing: one mistake is 2 % of 50, and a dozen without any would make the
+# model certain of everything.
 MIN_PHOTOS: Final = 50
 
 
 def best_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
-    """The temperature, 0.25 to 8, that makes the targets likeliest; 1.0 without photos.
+    """The temperature, 0.25 to 8, that makes the targets likeliest; 1.0 with fewer than MIN_PHOTOS.
 
     logits: float32 (photos, labels), of photos that the head was not trained on.
     """
-    if not len(targets):
+    if len(targets) < MIN_PHOTOS:
         return 1.0
     grid = np.geomspace(0.25, 8.0, 141)
     return float(grid[int(np.argmin([_loss(logits / t, targets) for t in grid]))])

@@ -33,9 +33,9 @@ class TrainingConfig:
         for name, least in (("steps", 1), ("min_images", 1), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
-        for name in ("test_percent", "validation_percent"):
-            if not 0 <= getattr(self, name) <= 90:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 90")
+        for name, least in (("test_percent", 1), ("validation_percent", 0)):
+            if not least <= getattr(self, name) <= 90:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected {least} to 90")
         if self.test_percent + self.validation_percent > 90:
             raise UsageError(
                 f"{self.test_percent} % test and {self.validation_percent} % validation photos "

@@ -56,6 +56,7 @@ def _with_head(weights: Weights, label_count: int) -> Any:
     """The whole Keras model: photo in, both outputs out."""
     import keras  # noqa: PLC0415
 
+    keras.utils.clear_session()  # layers are named by a counter, and the names are in the file
     low, high = _RANGES[weights.kind]
     photo = keras.Input(_PHOTO_SHAPE, dtype="uint8", name=INPUT)
     scaled = keras.ops.cast(photo, "float32") * ((high - low) / 255.0) + low

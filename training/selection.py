@@ -49,9 +49,10 @@ class Selection:
         """Features (photos, features) and indices of labels (photos,) of one side."""
         index = {label: number for number, label in enumerate(self.labels)}
         reads = self.of(side)
-        vectors = [read.features.vector for read in reads if read.features is not None]
+        width = next(read.features.vector.size for read in self.reads if read.features)
+        vectors = [read.features.vector for read in reads if read.features]
         targets = np.array([index[read.file.label] for read in reads], np.int64)
-        return np.array(vectors, np.float32).reshape(len(reads), -1), targets
+        return np.array(vectors, np.float32).reshape(len(reads), width), targets
 
     def summary(self) -> dict[str, Any]:
         """The `data` of bundle.json; manifest_sha256 is over content, side and label of each."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 import tempfile
 import time
@@ -65,20 +66,13 @@ def run(
 
     images: a folder of category folders, or s3://BUCKET/PREFIX. out: the bundle's folder, or
     s3://BUCKET/models/bundles/, where it is stored under its version.
-    Raises: as train, and UsageError for an S3 URI that is not of this form.
+    Raises: as train, and UsageError for an S3 URI that is not of this form, or a disk that
+        does not take or give a file.
     """
-    if not out.startswith("s3://"):
-        folder = _local(images, cache)
-        return train(folder, Path(out), config, cache=cache, say=say, progress=progress)
-    from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
-
-    store = ModelStore.at(out)
-    folder = _local(images, cache)
-    with tempfile.TemporaryDirectory() as temporary:
-        bundle = Path(temporary) / "bundle"
-        result = train(folder, bundle, config, cache=cache, say=say, progress=progress)
-        store.upload(bundle)
-    return result
+    try:
+        return _run(images, out, config, cache=cache, say=say, progress=progress)
+    except (OSError, sqlite3.OperationalError) as error:  # no space, no permission
+        raise UsageError(f"a file cannot be read or written: {error}") from error
 
 
 def train(
@@ -136,13 +130,11 @@ def fit(selection: Selection, weights: Weights, config: TrainingConfig) -> Made:
     features, targets = selection.matrix(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     head = train_head(features, targets, len(selection.labels), recipe)
-    temperature, threshold = 1.0, 0.0
     held_out, truth = selection.matrix(Side.VALIDATION)
-    if len(truth):
-        temperature = best_temperature(held_out @ head.kernel + head.bias, truth)
-        head = calibrated(head, temperature)
-        sure = head.probabilities(held_out)
-        threshold = unknown_threshold(sure, truth, max_error=config.max_error)
+    temperature = best_temperature(held_out @ head.kernel + head.bias, truth)
+    head = calibrated(head, temperature)
+    sure = head.probabilities(held_out)
+    threshold = unknown_threshold(sure, truth, max_error=config.max_error)
     return Made(
         weights=weights,
         labels=selection.labels,
@@ -175,6 +167,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _say(f"accuracy {result.accuracy:.4f} on {result.count} photos, {result.seconds} s")
     sys.stdout.write(f"{result.version}\n")
     return 0
+
+
+def _run(
+    images: str, out: str, config: TrainingConfig, *, cache: Path, say: Say, progress: Progress
+) -> TrainingResult:
+    if not out.startswith("s3://"):
+        folder = _local(images, cache)
+        return train(folder, Path(out), config, cache=cache, say=say, progress=progress)
+    from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
+
+    store = ModelStore.at(out)
+    folder = _local(images, cache)
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "bundle"
+        result = train(folder, bundle, config, cache=cache, say=say, progress=progress)
+        store.upload(bundle)
+    return result
 
 
 def _local(images: str, cache: Path) -> Path:

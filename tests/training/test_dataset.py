@@ -1,0 +1,160 @@
+"""What is learnt from: scanning, pruning, copies, the split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from advisor.errors import DataError
+from advisor.naming import path_segment
+from advisor.vision.images import decode
+from tests.training import tiny
+from training.dataset import scan, split_by_size
+from training.duplicates import fingerprint, group, near_copies
+from training.split import Side, split
+
+
+def test_scans_category_folders_at_any_depth(tmp_path: Path) -> None:
+    for name in ("hat/a.JPG", "hat/deep/er/b.png", "dress/c.webp", "hat/.hidden.jpg",
+                 "hat/notes.txt", "loose.jpg", ".git/d.jpg", "hat/.thumbs/e.jpg"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    found = [(photo.name, photo.label) for photo in scan(tmp_path)]
+    assert found == [("dress/c.webp", "dress"), ("hat/a.JPG", "hat"), ("hat/deep/er/b.png", "hat")]
+
+
+def test_labels_are_the_shops_own_words(tmp_path: Path) -> None:
+    label = "TVs / hi-fi: 50% off? 靴"
+    (tmp_path / path_segment(label)).mkdir()
+    (tmp_path / path_segment(label) / "a.jpg").write_bytes(b"x")
+    assert [photo.label for photo in scan(tmp_path)] == [label]
+
+
+def test_a_line_break_in_a_label_becomes_a_space(tmp_path: Path) -> None:
+    (tmp_path / "two%0Alines").mkdir()
+    (tmp_path / "two%0Alines" / "a.jpg").write_bytes(b"x")
+    assert [photo.label for photo in scan(tmp_path)] == ["two lines"]
+
+
+def test_reads_which_product_a_photo_shows(tmp_path: Path) -> None:
+    tiny.make_photos(tmp_path / "images", each=1)
+    line = {"path": "images/red/0.png", "product_id": "shop:7", "image_id": "", "url": ""}
+    (tmp_path / "photos.jsonl").write_text(json.dumps(line) + "\n")
+    products = {photo.name: photo.product_id for photo in scan(tmp_path / "images")}
+    assert products == {"red/0.png": "shop:7", "blue/0.png": "", "green, dark/0.png": ""}
+
+
+def test_a_damaged_photos_jsonl_is_named_with_its_line(tmp_path: Path) -> None:
+    tiny.make_photos(tmp_path / "images", each=1)
+    (tmp_path / "photos.jsonl").write_text('{"path": "a", "product_id": "b"}\noops\n')
+    with pytest.raises(DataError, match=r"photos\.jsonl, line 2"):
+        scan(tmp_path / "images")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nope", "is no folder"), ("", "holds no photo")])
+def test_a_folder_without_photos_is_refused(tmp_path: Path, name: str, expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        scan(tmp_path / name)
+
+
+def test_prunes_small_categories_and_names_them() -> None:
+    assert split_by_size({"b": 5, "a": 9, "c": 4}, 5) == (("a", "b"), {"c": 4})
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [({"hat": 900}, r"only one category with readable photos \('hat'\)"),
+     ({"hat": 40, "dress": 30, "shoes": 30},
+      r"0 of 3 .* \(hat 40, dress 30, shoes 30\).*--min-images 30 would keep 3"),
+     ({"hat": 400, "dress": 30}, r"1 of 2 .*--min-images 30 would keep 2")],
+)  # fmt: skip
+def test_fewer_than_two_categories_are_refused(counts: dict[str, int], expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        split_by_size(counts, 200)
+
+
+def recoded(data: bytes) -> bytes:
+    image = Image.open(BytesIO(data)).convert("RGB")
+    file = BytesIO()
+    image.resize((image.width * 4 // 5, image.height * 4 // 5)).save(file, "JPEG", quality=70)
+    return file.getvalue()
+
+
+def test_a_recoded_smaller_copy_is_found_and_others_are_not() -> None:
+    photos = [tiny.photo((200, 60, 60), seed=seed) for seed in range(30)]
+    photos.append(recoded(photos[17]))
+    assert near_copies([fingerprint(decode(data)) for data in photos]) == [(17, 30)]
+
+
+def test_plain_photos_of_other_colours_are_no_copies() -> None:
+    """All have the same difference hash, as clothes on a plain wall nearly have."""
+    flat = [Image.new("RGB", (50, 50), colour) for colour in ("red", "green", "white")]
+    marks = []
+    for image in flat:
+        file = BytesIO()
+        image.save(file, "PNG")
+        marks.append(fingerprint(decode(file.getvalue())))
+    assert len({mark.dhash for mark in marks}) == 1
+    assert near_copies(marks) == []
+
+
+def test_groups_are_transitive() -> None:
+    assert group(5, [["a"], ["b"], ["a", "c"], ["d"], ["c", "b"]]) == [0, 0, 0, 3, 0]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40)), min_size=1, max_size=60),
+    st.integers(0, 40),
+    st.integers(0, 40),
+)
+def test_a_split_holds_its_promises(
+    photos: list[tuple[str, int]], test_percent: int, validation_percent: int
+) -> None:
+    labels = [label for label, _ in photos]
+    groups = [f"group {number}" for _, number in photos]
+    sides = split(labels, groups, test_percent=test_percent, validation_percent=validation_percent)
+    assert len({(name, side) for name, side in zip(groups, sides, strict=True)}) == len(set(groups))
+    for label in set(labels):
+        own = [side for side, its in zip(sides, labels, strict=True) if its == label]
+        assert Side.TRAIN in own
+
+
+def test_every_label_with_two_groups_has_a_test_photo() -> None:
+    labels = [label for label in "abcdefgh" for _ in range(2)]
+    groups = [f"{label}{n}" for n, label in enumerate(labels)]
+    sides = split(labels, groups, test_percent=1, validation_percent=1)
+    for label in set(labels):
+        own = {side for side, its in zip(sides, labels, strict=True) if its == label}
+        assert own == {Side.TRAIN, Side.TEST}
+
+
+def test_the_percentages_are_about_kept() -> None:
+    groups = [f"photo {number}" for number in range(4000)]
+    sides = split(["a", "b"] * 2000, groups, test_percent=10, validation_percent=20)
+    assert 350 < sides.count(Side.TEST) < 450
+    assert 720 < sides.count(Side.VALIDATION) < 880
+
+
+def test_photos_stay_on_their_side_when_others_come() -> None:
+    groups = [f"photo {number}" for number in range(500)]
+    before = split(["a", "b"] * 250, groups, test_percent=10, validation_percent=10)
+    more = [*groups, *(f"new {number}" for number in range(500))]
+    after = split(["a", "b"] * 500, more, test_percent=10, validation_percent=10)
+    assert after[:500] == before
+
+
+def test_moving_the_folder_changes_nothing(tmp_path: Path) -> None:
+    first = tiny.make_photos(tmp_path / "one", each=3)
+    shutil.copytree(first, tmp_path / "elsewhere" / "two")
+    names = [[photo.name for photo in scan(folder)]
+             for folder in (first, tmp_path / "elsewhere" / "two")]  # fmt: skip
+    assert names[0] == names[1]

@@ -1,0 +1,115 @@
+"""The head: trained, calibrated, put into the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.errors import BackboneError, UsageError
+from advisor.vision.interpreter import Model
+from tests.training import tiny
+from training.calibration import best_temperature, unknown_threshold
+from training.config import TrainingConfig
+from training.head import (
+    Head,
+    HeadRecipe,
+    calibrated,
+    placeholder,
+    put_head,
+    softmax,
+    train_head,
+)
+
+RECIPE = HeadRecipe(steps=300, batch_size=50, learning_rate=0.01, weight_decay=0.0, seed=1)
+
+
+def clusters(count: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three clusters in 8 dimensions, the first ten times as large as the others."""
+    rng = np.random.default_rng(seed)
+    targets = np.array([0] * 10 * count + [1] * count + [2] * count)
+    centres = np.eye(3, 8) * 3
+    return (centres[targets] + rng.normal(0, 1, (len(targets), 8))).astype(np.float32), targets
+
+
+def test_learns_what_can_be_told_apart() -> None:
+    head = train_head(*clusters(50), 3, RECIPE)
+    features, targets = clusters(50, seed=9)
+    answers = head.probabilities(features).argmax(axis=1)
+    for label in range(3):  # balanced sampling: small categories are learnt as well
+        assert (answers[targets == label] == label).mean() > 0.9
+
+
+def test_equal_seeds_give_equal_heads() -> None:
+    one, same = (train_head(*clusters(20), 3, RECIPE) for _ in range(2))
+    assert np.array_equal(one.kernel, same.kernel)
+    other = train_head(*clusters(20), 3, replace(RECIPE, seed=2))
+    assert not np.array_equal(one.kernel, other.kernel)
+
+
+def test_a_head_put_into_the_graph_computes_what_numpy_does() -> None:
+    rng = np.random.default_rng(0)
+    head = Head(
+        rng.normal(0, 0.1, (8, 3)).astype(np.float16).astype(np.float32),
+        np.array([0.5, -0.25, 0], np.float32),
+    )
+    graph = tiny.GRAPH.read_bytes()
+    changed = put_head(graph, head)
+    assert len(changed) == len(graph)
+    photo = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    output, before = Model(changed).run(photo), Model(graph).run(photo)
+    assert np.allclose(output.probabilities, head.probabilities(output.embedding), atol=1e-4)
+    assert np.array_equal(output.embedding, before.embedding)
+
+
+def test_a_graph_without_the_placeholder_is_refused() -> None:
+    with pytest.raises(BackboneError, match="placeholder 0 times"):
+        put_head(tiny.GRAPH.read_bytes(), placeholder(8, 4))
+
+
+def test_the_temperature_undoes_over_confidence() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 5)).astype(np.float32)
+    targets = np.array([rng.choice(5, p=p / p.sum()) for p in softmax(logits).astype(float)])
+    assert best_temperature(logits, targets) == pytest.approx(1.0, abs=0.1)
+    assert best_temperature(logits * 3, targets) == pytest.approx(3.0, abs=0.3)
+
+
+def test_a_calibrated_head_ranks_alike() -> None:
+    features, targets = clusters(30)
+    head = train_head(features, targets, 3, RECIPE)
+    cooler = calibrated(head, 2.0)
+    best, calm = head.probabilities(features), cooler.probabilities(features)
+    assert (best.argmax(1) == calm.argmax(1)).mean() > 0.99
+    assert calm.max(1).mean() < best.max(1).mean()
+
+
+def test_few_photos_calibrate_nothing() -> None:
+    logits = np.full((11, 6), -5, np.float32)
+    logits[:, 2] = 5
+    targets = np.full(11, 2)
+    assert best_temperature(logits, targets) == 1.0
+    assert unknown_threshold(softmax(logits), targets, max_error=0.05) == 0.25
+
+
+def test_the_threshold_keeps_the_errors_of_answers_low() -> None:
+    sure = np.linspace(0.5, 1, 100, dtype=np.float32)
+    probabilities = np.stack([sure, 1 - sure], axis=1)
+    targets = np.where(sure < 0.7, 1, 0)  # always wrong below 0.7
+    threshold = unknown_threshold(probabilities, targets, max_error=0.05)
+    answered = sure >= threshold
+    assert 0.03 < (targets[answered] != 0).mean() <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"steps": 0}, "steps is 0; at least 1"), ({"min_images": -3}, "min_images is -3"),
+     ({"test_percent": 0}, "test_percent is 0; expected 1 to 90"),
+     ({"test_percent": 60, "validation_percent": 40}, "together at most 90")],
+)  # fmt: skip
+def test_hyperparameters_that_make_no_sense_are_refused(
+    change: dict[str, int], expected: str
+) -> None:
+    with pytest.raises(UsageError, match=expected):
+        TrainingConfig(**change)

