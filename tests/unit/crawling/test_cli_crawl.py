@@ -1,0 +1,256 @@
+"""`advisor crawl` as a user runs it, against a shop on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from advisor.crawling.folder import CrawlFolder
+from advisor.errors import AdvisorError, DataError, UsageError
+from cli.crawl import command
+from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+
+
+def _crawl(shop: Shop, out: Path, *options: str) -> Result:
+    arguments = ["schema-org", "--base-url", shop.url, "--out", str(out), *options]
+    return CliRunner().invoke(command, arguments)
+
+
+def _figures(shop: Shop, out: Path, *options: str) -> dict[str, Any]:
+    result = _crawl(shop, out, "--json", *options)
+    assert result.exit_code == 0, result.output
+    figures: dict[str, Any] = json.loads(result.stdout)
+    return figures
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
+    pages = shop_of(3)
+    pages["/p/2"] = product_page(
+        "../x", category="hi-fi, audio & speakers/../", image="/photos/S2.jpg"
+    )
+    with serving(pages) as shop:
+        figures = _figures(shop, tmp_path / "out", "--shop", "corner")
+    assert figures.pop("seconds") > 0
+    assert figures == {
+        "pages": 4,
+        "items": 3,
+        "photos": 3,
+        "dropped": {},
+        "errors": {},
+        "retries": 0,
+        "redirects": 0,
+        "finish_reason": "finished",
+        "resumed": False,
+    }
+    out = tmp_path / "out"
+    items = {item["id"]: item for item in _lines(out / "items.jsonl")}
+    assert items["S0"] == {
+        "id": "S0",
+        "title": "Thing S0",
+        "category": "hats",
+        "description": "A thing called S0.",
+        "images": [f"{shop.url}/photos/S0.jpg"],
+        "url": f"{shop.url}/p/0",
+        "price_minor": 1250,
+        "currency": "EUR",
+        "shop": "corner",
+    }
+    assert items["../x"]["category"] == "hi-fi, audio & speakers/../"
+    photos = {photo["product_id"]: photo for photo in _lines(out / "photos.jsonl")}
+    data = pages["/photos/S2.jpg"].body
+    assert isinstance(data, bytes)
+    odd = photos["corner:../x"]
+    assert (out / odd["path"]).read_bytes() == data
+    assert odd["image_id"] == hashlib.sha256(data).hexdigest()
+    assert odd["url"] == f"{shop.url}/photos/S2.jpg"
+    assert odd["path"].startswith("images/hi-fi, audio & speakers%2F..%2F/%2E.%2Fx-")
+    assert {path.parent.parent.parent for path in out.glob("images/*/*")} == {out}
+    archived = [gzip.decompress(path.read_bytes()) for path in (out / "pages").iterdir()]
+    assert str(pages["/p/1"].body).encode() in archived
+    assert len(archived) == 4
+
+
+def test_shows_a_table_without_json(tmp_path: Path) -> None:
+    with serving(shop_of(2) | {"/": listing("/p/0", "/p/1", "/gone")}) as shop:
+        result = _crawl(shop, tmp_path)
+    assert result.exit_code == 0
+    assert "errors: http 404" in result.stdout
+    assert "finished" in result.stdout
+
+
+def test_goes_on_with_a_higher_limit_and_keeps_every_line_once(tmp_path: Path) -> None:
+    with serving(shop_of(30)) as shop:
+        first = _figures(shop, tmp_path, "--limit", "5")
+        assert (first["items"], first["finish_reason"], first["resumed"]) == (5, "limit", False)
+        assert len(_lines(tmp_path / "items.jsonl")) == len(_lines(tmp_path / "photos.jsonl")) == 5
+        second = _figures(shop, tmp_path)
+        assert (second["items"], second["finish_reason"], second["resumed"]) == (
+            30,
+            "finished",
+            True,
+        )
+    ids = [item["id"] for item in _lines(tmp_path / "items.jsonl")]
+    assert sorted(ids) == sorted(f"S{at}" for at in range(30))
+
+
+def test_crawls_afresh_after_the_end_and_replaces_the_lines_when_complete(tmp_path: Path) -> None:
+    with serving(shop_of(12)) as shop:
+        _figures(shop, tmp_path)
+        earlier = (tmp_path / "items.jsonl").read_bytes()
+        shop.pages |= shop_of(14)
+        shop.pages["/p/1"] = product_page("S1", offers=None)
+        started = _open(tmp_path, shop)  # a re-crawl that is killed at once
+        started.close()
+        assert (tmp_path / "items.jsonl").read_bytes() == earlier
+        figures = _figures(shop, tmp_path)
+        assert (figures["items"], figures["resumed"]) == (14, True)
+    items = {item["id"]: item for item in _lines(tmp_path / "items.jsonl")}
+    assert len(items) == 14
+    assert "price_minor" not in items["S1"]
+    assert len(_lines(tmp_path / "photos.jsonl")) == 14
+    assert not list((tmp_path / ".crawl").glob("*.jsonl"))
+
+
+def _open(out: Path, shop: Shop, *, max_items: int | None = None) -> CrawlFolder:
+    name = shop.url.removeprefix("http://").replace(":", "-")
+    identity = {"spider": "schema-org", "base_url": shop.url, "shop": name}
+    return CrawlFolder(out, identity=identity, max_items=max_items)
+
+
+def test_a_shop_that_is_down_ends_with_status_3(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("advisor.crawling.loop.Policy.backoff_s", lambda *_: 0.01)
+    with serving(shop_of(3)) as shop:
+        pass
+    result = _crawl(shop, tmp_path, "--json")
+    assert result.exit_code == 3
+    assert f"{shop.url} does not answer" in result.stderr
+    assert json.loads(result.stdout)["finish_reason"] == "shop down"
+
+
+def test_a_shop_without_products_is_said_to_be_one(tmp_path: Path) -> None:
+    robots = Answer("User-agent: *\nDisallow: /", content_type="text/plain")
+    with serving({"/": listing(), "/robots.txt": robots}) as shop:
+        result = _crawl(shop, tmp_path)
+    assert "gave no items (robots)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nobody", "--out", "x"], "no spider 'nobody'; expected one of"),
+        (["schema-org", "--out", "x"], "tell which with a base URL"),
+        (["schema-org", "--out", "x", "--base-url", "shop.test"], "is no web address"),
+    ],
+)
+def test_what_cannot_be_crawled_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert sentence in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_another_shop_another_crawl_or_no_crawl_is_refused(tmp_path: Path) -> None:
+    def refusal(*options: str) -> AdvisorError:
+        result = _crawl(shop, tmp_path / "out", *options)
+        assert isinstance(result.exception, AdvisorError)
+        return result.exception
+
+    with serving(shop_of(1)) as shop:
+        _figures(shop, tmp_path / "out")
+        assert "another folder" in str(refusal("--shop", "other"))
+        with _open(tmp_path / "out", shop):
+            assert "another crawl is writing" in str(refusal())
+        _figures(shop, tmp_path / "cut", "--limit", "1")
+        (tmp_path / "cut" / "items.jsonl").write_text("")
+        with pytest.raises(DataError, match="shorter than its crawl left it"):
+            _open(tmp_path / "cut", shop)
+        plain = tmp_path / "plain"
+        plain.mkdir()
+        (plain / "items.jsonl").write_text("{}\n")
+        with pytest.raises(DataError, match="no crawl belongs to"):
+            _open(plain, shop)
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UsageError, match="cannot be made"):
+            _open(tmp_path / "file" / "out", shop)
+
+
+def test_help_ends_with_examples() -> None:
+    result = CliRunner().invoke(command, ["--help"])
+    assert "advisor crawl harveynorman --out shop --limit 200" in result.output
+
+
+def _run(shop: Shop, out: Path) -> subprocess.Popen[str]:
+    arguments = ["crawl", "schema-org", "--base-url", shop.url, "--out", str(out), "--json"]
+    return subprocess.Popen(
+        [sys.executable, "-c", "from cli.main import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+
+
+def _wait_for(shop: Shop, requests: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(shop.asked) < requests and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def test_goes_on_after_kill_9_with_nothing_lost_and_nothing_twice(tmp_path: Path) -> None:
+    with serving(shop_of(150)) as shop:
+        for at in (20, 90, 160, 230):
+            process = _run(shop, tmp_path)
+            _wait_for(shop, at + random.randrange(40))  # noqa: S311
+            process.kill()
+            process.communicate()
+            for name in ("items.jsonl", "photos.jsonl"):
+                if (tmp_path / name).exists():
+                    _lines(tmp_path / name)  # whole lines
+        done = _run(shop, tmp_path)
+        output, _ = done.communicate(timeout=30)
+        asked = Counter(shop.asked)
+    figures = json.loads(output)
+    assert (figures["items"], figures["photos"], figures["pages"]) == (150, 150, 165)
+    ids = [item["id"] for item in _lines(tmp_path / "items.jsonl")]
+    assert sorted(ids) == sorted(f"S{at}" for at in range(150))
+    photos = _lines(tmp_path / "photos.jsonl")
+    assert len({photo["product_id"] for photo in photos}) == len(photos) == 150
+    assert all((tmp_path / photo["path"]).exists() for photo in photos)
+    assert asked["/robots.txt"] <= 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(tmp_path: Path, number: int) -> None:
+    pages = shop_of(40) | {
+        "/robots.txt": Answer("User-agent: *\nCrawl-delay: 0.02", content_type="text/plain")
+    }
+    with serving(pages) as shop:
+        process = _run(shop, tmp_path)
+        _wait_for(shop, 20)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    figures = json.loads(output)
+    assert figures["finish_reason"] == "stopped"
+    assert len(_lines(tmp_path / "items.jsonl")) == figures["items"] < 40

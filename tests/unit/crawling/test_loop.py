@@ -1,0 +1,305 @@
+"""The crawl loop, against a shop on loopback or a fake fetcher."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from advisor.crawling import loop
+from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.fetch import Fetch, Fetcher
+from advisor.crawling.messages import Request, Response
+from advisor.crawling.sink import Results
+from advisor.crawling.spiders.schema_org import SchemaOrg
+from advisor.crawling.sqlite_frontier import SqliteFrontier
+from advisor.errors import FetchError
+from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+
+BASE = "http://shop.test"
+QUICK = loop.Policy(first_backoff_s=0.01)
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.pages: list[str] = []
+        self.items: list[str] = []
+        self.photos: list[tuple[str, str]] = []
+
+    def write(self, results: Results) -> Mapping[str, int]:
+        self.pages += [page.url for page in results.pages]
+        self.items += [item.id for item in results.items]
+        self.photos += [(photo.product_id, photo.category) for photo in results.photos]
+        return {}
+
+
+class FakeWeb:
+    """A fetcher that answers from a function, and keeps when it was asked."""
+
+    def __init__(self, answer: Callable[[str], Response]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[float, str]] = []
+        self.at_a_time: dict[str, int] = defaultdict(int)
+        self.most: dict[str, int] = defaultdict(int)
+        self.lock = threading.Lock()
+
+    def fetch(self, request: Request) -> Response:
+        host = request.host
+        with self.lock:
+            self.asked.append((time.monotonic(), request.url))
+            self.at_a_time[host] += 1
+            self.most[host] = max(self.most[host], self.at_a_time[host])
+        try:
+            return self.answer(request.url)
+        finally:
+            with self.lock:
+                self.at_a_time[host] -= 1
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _web(pages: Mapping[str, Answer]) -> Callable[[str], Response]:
+    def answer(url: str) -> Response:
+        page = pages.get(url.removeprefix(BASE), Answer(status=404))
+        body = page.body.encode() if isinstance(page.body, str) else page.body
+        headers = {"content-type": page.content_type} | {
+            name.lower(): value for name, value in page.headers.items()
+        }
+        return Response(url=url, status=page.status, body=body, headers=headers)
+
+    return answer
+
+
+@contextmanager
+def _crawl(
+    folder: Path,
+    fetcher: Fetch,
+    *,
+    base: str = BASE,
+    policy: loop.Policy = QUICK,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[loop.Crawl, Kept, SqliteFrontier]]:
+    kept = Kept()
+    (folder / "state").mkdir(exist_ok=True)
+    with SqliteFrontier(folder / "state" / "frontier.sqlite") as frontier:
+        crawl = loop.Crawl(
+            SchemaOrg(base),
+            shop="corner",
+            frontier=frontier,
+            sink=kept,
+            fetcher=fetcher,
+            policy=policy,
+            should_stop=should_stop,
+        )
+        crawl.seed()
+        yield crawl, kept, frontier
+
+
+def _real(shop: Shop) -> Fetcher:
+    return Fetcher(AddressPolicy.for_base_url(shop.url))
+
+
+def test_crawls_a_shop_with_the_troubles_of_a_real_one(tmp_path: Path) -> None:
+    pages = shop_of(30)
+    pages["/"] = listing(
+        "/p/0", "/p/1", "/gone", "/private/x", "/old", "/slow", "/odd.txt", "/twin", "/half",
+        "/bad", "/?page=1&utm_source=mail", "/?page=1", "/away", "/loop",
+    )  # fmt: skip
+    pages |= {
+        "/robots.txt": Answer("User-agent: *\nDisallow: /private/", content_type="text/plain"),
+        "/old": Answer(status=301, headers={"Location": "/p/2"}),
+        "/slow": Answer(status=500, then=product_page("SLOW")),
+        "/odd.txt": Answer("text", content_type="text/plain"),
+        "/twin": product_page("S0"),
+        "/half": product_page("HALF", description=None),
+        "/bad": Answer('<script type="application/ld+json">{oops</script>'),
+        "/away": Answer(status=302, headers={"Location": "http://169.254.169.254/meta"}),
+        "/loop": Answer(status=302, headers={"Location": "/loop2"}),
+        "/loop2": Answer(status=302, headers={"Location": "/loop"}),
+        "/photos/S3.jpg": Answer("<html>", content_type="image/jpeg"),
+        "/photos/SLOW.jpg": Answer(status=404),
+    }
+    with (
+        serving(pages) as shop,
+        _crawl(tmp_path, _real(shop), base=shop.url) as (crawl, kept, frontier),
+    ):
+        assert crawl.run() == loop.FINISHED
+        counts = dict(frontier.counts())
+        asked = Counter(shop.asked)
+    expected = {"SLOW", "S0", "S1", "S2", *(f"S{at}" for at in range(10, 30))}
+    assert set(kept.items) == expected
+    assert len(kept.items) == len(expected)
+    assert counts == {
+        "pages": 30,
+        "items": 24,
+        "photos": 23,
+        "retries": 1,
+        "redirects": 3,
+        "dropped:duplicate": 1,
+        "dropped:no description": 1,
+        "errors:http 404": 2,
+        "errors:robots": 1,
+        "errors:not html": 1,
+        "errors:json-ld": 1,
+        "errors:redirect to another site": 1,
+    }
+    assert {path for path, times in asked.items() if times > 1} == {"/slow"}
+    assert "/private/x" not in asked
+    assert all(owner.startswith("corner:") and label == "hats" for owner, label in kept.photos)
+
+
+def test_asks_a_host_for_at_most_so_many_pages_at_a_time(tmp_path: Path) -> None:
+    def answer(url: str) -> Response:
+        time.sleep(0.005)
+        return _web(shop_of(60))(url)
+
+    web = FakeWeb(answer)
+    with _crawl(tmp_path, web, policy=loop.Policy(concurrency=5)) as (crawl, kept, _):
+        assert crawl.run() == loop.FINISHED
+    assert len(kept.items) == 60
+    assert web.most["shop.test"] == 5
+
+
+@pytest.mark.parametrize("robots", ["", "User-agent: *\nCrawl-delay: 0.05"])
+def test_keeps_the_delay_between_answer_and_next_request(tmp_path: Path, robots: str) -> None:
+    pages = shop_of(4) | {"/robots.txt": Answer(robots, content_type="text/plain")}
+    web = FakeWeb(_web(pages))
+    policy = loop.Policy(delay_s=0.0 if robots else 0.05)
+    with _crawl(tmp_path, web, policy=policy) as (crawl, kept, _):
+        crawl.run()
+    assert len(kept.items) == 4
+    times = [at for at, _ in web.asked]
+    assert min(after - before for before, after in pairwise(times)) >= 0.05
+
+
+def test_stops_at_the_limit_with_the_photos_of_its_items(tmp_path: Path) -> None:
+    web = FakeWeb(_web(shop_of(50)))
+    with _crawl(tmp_path, web, policy=loop.Policy(max_items=7)) as (crawl, kept, _):
+        assert crawl.run() == loop.LIMIT
+    assert len(kept.items) == 7
+    assert sorted(owner for owner, _ in kept.photos) == sorted(f"corner:{i}" for i in kept.items)
+    with _crawl(tmp_path, web, policy=loop.Policy(max_items=20)) as (crawl, more, frontier):
+        assert crawl.run() == loop.LIMIT
+        assert frontier.counts()["items"] == 20
+    assert len({*kept.items, *more.items}) == 20
+
+
+def test_a_page_with_more_items_than_the_limit_leaves_is_kept_for_later(tmp_path: Path) -> None:
+    scripts = "".join(str(product_page(f"S{at}", image=None).body) for at in range(5))
+    web = FakeWeb(_web({"/": Answer(scripts)}))
+    with _crawl(tmp_path, web, policy=loop.Policy(max_items=3)) as (crawl, kept, _):
+        assert crawl.run() == loop.LIMIT
+    assert len(kept.items) == 3
+    with _crawl(tmp_path, web) as (crawl, more, _):
+        assert crawl.run() == loop.FINISHED
+    assert sorted(kept.items + more.items) == [f"S{at}" for at in range(5)]
+
+
+def test_a_calendar_that_links_to_itself_for_ever_ends_at_the_page_budget(tmp_path: Path) -> None:
+    def answer(url: str) -> Response:
+        day = int(url.rpartition("=")[2]) if "=" in url else 0
+        return _web({url.removeprefix(BASE): listing(f"/?day={day + 1}", f"/?day={day + 2}")})(url)
+
+    with _crawl(tmp_path, FakeWeb(answer), policy=loop.Policy(max_pages=40)) as (crawl, kept, _):
+        assert crawl.run() == loop.PAGE_BUDGET
+    assert 40 <= len(kept.pages) < 40 + 32  # what was under way is kept
+
+
+def test_a_shop_that_is_down_is_told_after_a_few_tries(tmp_path: Path) -> None:
+    def answer(url: str) -> Response:
+        raise FetchError(url, reason="connection", retryable=True)
+
+    web = FakeWeb(answer)
+    with _crawl(tmp_path, web) as (crawl, _, _):
+        assert crawl.run() == loop.SHOP_DOWN
+    assert [url for _, url in web.asked] == [f"{BASE}/robots.txt"] * QUICK.max_attempts
+
+
+def test_a_shop_that_goes_down_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    pages = shop_of(60)
+    up = _web(pages)
+    alive = 20
+
+    def dying(url: str) -> Response:
+        nonlocal alive
+        alive -= 1
+        if alive < 0:
+            raise FetchError(url, reason="connection", retryable=True)
+        return up(url)
+
+    with _crawl(tmp_path, FakeWeb(dying)) as (crawl, kept, _):
+        assert crawl.run() == loop.SHOP_DOWN
+    with _crawl(tmp_path, FakeWeb(up)) as (crawl, rest, frontier):
+        assert crawl.run() == loop.FINISHED
+        lost = frontier.counts().get("errors:connection", 0)
+    assert len(kept.items) + len(rest.items) + lost >= 60
+    assert not {*kept.items} & {*rest.items}
+
+
+def test_a_photo_host_that_is_down_costs_its_photos_only(tmp_path: Path) -> None:
+    pages = {
+        "/": listing(*(f"/p/{at}" for at in range(5))),
+        **{
+            f"/p/{at}": product_page(f"S{at}", image=f"http://img.test/{at}.jpg") for at in range(5)
+        },
+    }
+
+    def answer(url: str) -> Response:
+        if "img.test" in url:
+            raise FetchError(url, reason="connection", retryable=True)
+        return _web(pages)(url)
+
+    with _crawl(tmp_path, FakeWeb(answer)) as (crawl, kept, frontier):
+        assert crawl.run() == loop.FINISHED
+        assert frontier.counts()["errors:host down"] == 5
+    assert len(kept.items) == 5
+
+
+def test_a_fetcher_that_crashes_is_counted_and_does_not_hang_the_crawl(tmp_path: Path) -> None:
+    def answer(url: str) -> Response:
+        if url.endswith("/p/3"):
+            raise ZeroDivisionError
+        return _web(shop_of(8))(url)
+
+    with _crawl(tmp_path, FakeWeb(answer)) as (crawl, kept, frontier):
+        assert crawl.run() == loop.FINISHED
+        assert frontier.counts()["errors:ZeroDivisionError"] == 1
+    assert len(kept.items) == 7
+
+
+def test_a_host_that_asks_for_a_pause_is_left_alone_as_a_whole(tmp_path: Path) -> None:
+    refused = False
+
+    def answer(url: str) -> Response:
+        nonlocal refused
+        if url == f"{BASE}/" and not refused:
+            refused = True
+            return Response(url=url, status=429, headers={"retry-after": "1"})
+        return _web(shop_of(3))(url)
+
+    web = FakeWeb(answer)
+    with _crawl(tmp_path, web) as (crawl, kept, _):
+        assert crawl.run() == loop.FINISHED
+    assert len(kept.items) == 3
+    assert web.asked[2][0] - web.asked[1][0] >= 1
+
+
+def test_a_stop_leaves_a_crawl_to_go_on_with(tmp_path: Path) -> None:
+    web = FakeWeb(_web(shop_of(40)))
+    with _crawl(tmp_path, web, should_stop=lambda: len(web.asked) > 25) as (crawl, kept, _):
+        assert crawl.run() == loop.STOPPED
+    assert 0 < len(kept.items) < 40
+    with _crawl(tmp_path, web) as (crawl, rest, _):
+        assert crawl.run() == loop.FINISHED
+    assert sorted(kept.items + rest.items) == sorted(f"S{at}" for at in range(40))
+    fetched = Counter(url for _, url in web.asked)
+    assert max(fetched.values()) == 1
