@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -131,7 +132,8 @@ def recall(root: Path, version: str) -> dict[str, SeenPhoto]:
     A file that is damaged counts as none: it is made again.
     """
     try:
-        with np.load(_cache_file(root, version), allow_pickle=False) as arrays:
+        data = _cache_file(root, version).read_bytes()
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
             labels = json.loads(str(arrays["labels"]))
             embeddings = arrays["embeddings"].astype(np.float32)
             return {

@@ -1,0 +1,100 @@
+"""The classify function whole: settings, a published bundle, real photos, the real interpreter."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.clients import client, table
+from advisor.aws.models import ModelStore
+from advisor.aws.photos import PhotoPlace, announcement
+from advisor.crawling.items import Item
+from advisor.vision.images import image_id
+from functions.classify.handler import default_services, handler
+from tests.training import tiny
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+PHOTO = tiny.photo((200, 30, 40), form="JPEG")
+
+
+@pytest.fixture(autouse=True)
+def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in ("data_bucket", "uploads_bucket"):
+        monkeypatch.setenv(f"ADVISOR_{name.upper()}", name.partition("_")[0])
+    for name in ("labels", "embeddings", "products"):
+        monkeypatch.setenv(f"ADVISOR_{name.upper()}_TABLE", name)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    default_services.cache_clear()
+    yield
+    default_services.cache_clear()
+
+
+def publish(folder: Path, bias: tuple[float, float, float]) -> str:
+    tiny.make_tiny_bundle(folder, bias=bias)
+    version = ModelStore("data").upload(folder)
+    ModelStore("data").publish(version)
+    return version
+
+
+def arrive(*places: PhotoPlace) -> dict[str, Any]:
+    return handler({"Records": [{"messageId": "m", "body": announcement(list(places))}]}, None)
+
+
+def post(route: str, photo: bytes) -> tuple[int, dict[str, Any]]:
+    response = handler(
+        {
+            "routeKey": route,
+            "headers": {"Content-Type": "application/octet-stream"},
+            "body": base64.b64encode(photo).decode(),
+            "isBase64Encoded": True,
+        },
+        None,
+    )
+    return response["statusCode"], json.loads(response["body"])
+
+
+def test_from_photos_in_s3_to_a_suggestion(tmp_path: Path) -> None:
+    version = publish(tmp_path / "model", (0, 1, 3))
+    item = Item(id="1", title="Red Tent", category="tents", description="-", shop="one")
+    CatalogTables("products", "prices").put_item(item, run_id="r", observed_at="2026-11-22")
+    put = client("s3").put_object
+    put(Bucket="data", Key="images/a.jpg", Body=PHOTO, Metadata={"product-id": "one%3A1"})
+    put(Bucket="uploads", Key="broken", Body=PHOTO[:500])
+    places = (PhotoPlace("data", "images/a.jpg"), PhotoPlace("uploads", "broken"))
+    assert arrive(*places) == {"batchItemFailures": []}
+    rows = {row["key"]: row for row in table("labels").scan()["Items"]}
+    assert rows["images/a.jpg"]["image_id"] == image_id(PHOTO)
+    assert rows["images/a.jpg"]["labels"][0]["label"] == "red"
+    assert "damaged" in rows["broken"]["reason"]
+
+    status, answer = post("POST /suggestions", PHOTO)
+    assert status == 200
+    assert answer["classification"]["model_version"] == version
+    assert answer["classification"]["timing_ms"].keys() == {"decode", "inference"}
+    [found] = answer["suggestions"]
+    assert (found["title"], found["similarity"]) == ("Red Tent", pytest.approx(1.0, abs=1e-3))
+
+
+def test_photos_queued_by_publishing_are_seen_by_the_new_model_at_once(tmp_path: Path) -> None:
+    client("s3").put_object(Bucket="uploads", Key="a", Body=PHOTO)
+    versions = set()
+    for number, bias in enumerate([(0, 1, 3), (3, 1, 0)]):
+        versions.add(publish(tmp_path / str(number), bias))  # type: ignore[arg-type]
+        arrive(PhotoPlace("uploads", "a"))
+    assert {row["model_version"] for row in table("labels").scan()["Items"]} == versions
+    assert len(versions) == 2
+
+
+def test_a_photo_that_is_none_is_unprocessable(tmp_path: Path) -> None:
+    publish(tmp_path / "model", (0, 1, 3))
+    status, answer = post("POST /classify", b"<html>")
+    assert (status, answer["status"]) == (422, 422)
+    assert "6 bytes beginning with 3c 68 74 6d 6c 3e" in answer["detail"]
