@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -19,10 +19,12 @@ from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, upload_form
 from advisor.catalog.products import PricePoint
-from advisor.errors import AdvisorError, RequestError
+from advisor.errors import AdvisorError, NotFoundError, RequestError
 from advisor.http import JSON, PROBLEM_JSON, dumps, problem_body, status_of
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, checked_content_type, json_object, upload_key
+
+MAX_KEY_BYTES: Final = 2048  # of a DynamoDB partition key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +87,21 @@ def model() -> Response[str]:
 @app.get("/images/<image_id>")
 def image(image_id: str) -> Response[str]:
     """What was said last of a photo, known by its sha256; or why it cannot be read."""
-    return _answer(_services().labels.latest(unquote(image_id)).to_dict())
+    return _answer(_services().labels.latest(_key(image_id)).to_dict())
 
 
 @app.get("/products/<product_id>")
 def product(product_id: str) -> Response[str]:
     """A product as its shop's page said when it was last seen."""
-    return _answer(_services().catalog.get(unquote(product_id)).to_dict())
+    return _answer(_services().catalog.get(_key(product_id)).to_dict())
 
 
 @app.get("/products/<product_id>/prices")
 def prices(product_id: str) -> Response[str]:
     """A product's price history, oldest first."""
     catalog = _services().catalog
-    points = catalog.prices(unquote(product_id)) or _none_of(catalog, unquote(product_id))
+    known = _key(product_id)
+    points = catalog.prices(known) or _none_of(catalog, known)
     return _answer({"prices": [asdict(point) for point in points]})
 
 
@@ -143,6 +146,14 @@ def at_root(event: dict[str, Any]) -> dict[str, Any]:
     http = event["requestContext"]["http"] | {"path": path}
     context = event["requestContext"] | {"stage": "$default", "http": http}
     return event | {"rawPath": path, "requestContext": context}
+
+
+def _key(encoded: str) -> str:
+    """The id of a path. One that no row can have is not found, without asking the table."""
+    key = unquote(encoded, errors="replace")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise NotFoundError(f"nothing has an id of {len(key.encode())} bytes: {key[:50]!r}...")
+    return key
 
 
 def _none_of(catalog: CatalogTables, product_id: str) -> list[PricePoint]:

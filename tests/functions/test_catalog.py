@@ -94,6 +94,11 @@ def test_an_unknown_product_is_not_found(name: str) -> None:
     assert answer(recorded(name), 404)["detail"] == "no product 'one:AB/12 é'"
 
 
+@pytest.mark.parametrize("name", ["http_product", "http_prices"])
+def test_an_id_that_no_row_can_have_is_not_found(name: str) -> None:
+    assert "2052 bytes" in answer(recorded(name, product_id="one:" + "é" * 1024), 404)["detail"]
+
+
 def test_gives_the_price_history_oldest_first() -> None:
     for day, price in ((1, 9900), (2, 9900), (3, 8900)):
         see(price, day)

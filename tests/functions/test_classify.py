@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from advisor import uploads
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
 from advisor.aws.embeddings import EmbeddingTable
@@ -21,6 +22,7 @@ from advisor.crawling.items import Item
 from advisor.errors import NoModelError, RequestError, UnreadableImageError
 from advisor.http import Request
 from advisor.uploads import read_photo
+from advisor.vision import images
 from advisor.vision.classification import Classification, Label
 from advisor.vision.classifier import Prediction
 from functions.classify.handler import Services, handler
@@ -381,6 +383,9 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request('{"photo": "x"}', JSON), 400, "JSON with photo; expected one text"),
         (request('{"image": "eA==", "s3_key": "k"}', JSON), 400, "JSON with image, s3_key"),
         (request('{"image": 5}', JSON), 400, "expected one text, image or s3_key"),
+        (request('{"s3_key": "\\ud800"}', JSON), 400, "expected one text, image or s3_key"),
+        (request('{"s3_key": ""}', JSON), 400, "expected one text, image or s3_key"),
+        (request(json.dumps({"s3_key": "x" * 1025}), JSON), 400, "expected one text"),
         (request('{"image": "?"}', JSON), 400, "1 characters that are no base64"),
         (request('{"image": "é"}', JSON), 400, "1 characters that are no base64"),
         (request(b"--X\r\n\r\n--X--", f"{FILES}; boundary=X"), 400, "a form of 1 parts"),
@@ -396,6 +401,10 @@ def test_a_bad_request_is_told_what_was_received(
     services: Fixture, sent: dict[str, Any], status: int, detail: str
 ) -> None:
     assert detail in answer(sent, services, status)["detail"]
+
+
+def test_what_may_be_uploaded_is_what_is_decoded() -> None:
+    assert uploads.MAX_BYTES == images.MAX_BYTES
 
 
 def test_a_photo_of_too_many_bytes_is_refused() -> None:

@@ -46,15 +46,20 @@ def test_brand_and_part_number_tell_the_same_product() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("brand", "mpn", "expected"),
     [
-        item("Lens", "two", brand="Canon", mpn="AF-50"),
-        item("Lens", "two", brand="Nikon", mpn="AF-85"),
-        item("Lens", "two", brand="Nikon", mpn="1"),
+        ("Canon", "AF-50", None),
+        ("Nikon", "AF-85", None),
+        ("Nikon", "AF-50/EU", Reason.NAME),  # a country's suffix
+        ("Nikon", "1", Reason.NAME),  # no part number
+        ("Nikkon", "", Reason.NAME),
     ],
 )
-def test_another_brand_or_part_number_is_another_product(other: Item) -> None:
-    assert reason(item("Camera Lens", brand="Nikon", mpn="AF-50"), other, photo=0.8) is None
+def test_another_brand_or_part_number_is_another_product(
+    brand: str, mpn: str, expected: Reason | None
+) -> None:
+    one = item("Camera Lens", brand="Nikon", mpn="AF-50")
+    assert reason(one, item("Camera Lens", "two", brand=brand, mpn=mpn)) is expected
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def test_offers_without_a_price_come_last(price: int | None) -> None:
 
 def test_currencies_are_not_ranked_against_each_other() -> None:
     ordered = cheapest_first(
-        [offer("a", 100, "JPY"), offer("b", 900), offer("c", 150, "JPY"), offer("d", 800),
-         offer("e", 950), offer("f", None, "JPY")]
+        [offer("a", 100, "CHF"), offer("b", 900), offer("c", 150, "CHF"), offer("d", 800),
+         offer("e", 950), offer("f", None, "CHF")]
     )  # fmt: skip
     assert [one.shop for one in ordered] == ["d", "b", "e", "a", "c", "f"]
 

@@ -17,6 +17,7 @@ from advisor.naming import path_segment
 PREFIX: Final = "uploads/"
 MAX_BYTES: Final = 50 * 1024 * 1024  # what a presigned upload may hold
 ACCEPTED: Final = "image/*, application/octet-stream, multipart/form-data, application/json"
+_KEY = re.compile(r"[^\ud800-\udfff]{1,1024}")  # S3's longest; halves of characters are no text
 # A content type as RFC 9110 writes it, without parameters.
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 
@@ -97,7 +98,7 @@ def _from_json(body: bytes) -> bytes | UploadedPhoto:
     image, key = value.get("image"), value.get("s3_key")
     if isinstance(image, str) and key is None:
         return decode_base64(image)
-    if isinstance(key, str) and key and image is None:
+    if isinstance(key, str) and _KEY.fullmatch(key) and image is None:
         return UploadedPhoto(key)
     names = ", ".join(sorted(value)[:10]) or "no keys"
     raise RequestError(400, f"JSON with {names[:200]}; expected one text, image or s3_key")

@@ -16,8 +16,7 @@ from advisor.errors import NotFoundError
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
-# Without the right to list a bucket, S3 says of a missing key that access is denied.
-_MISSING = frozenset({"NoSuchKey", "404", "403", "AccessDenied"})
+_MISSING = frozenset({"NoSuchKey", "404"})
 _CHUNK = 1 << 20
 
 
