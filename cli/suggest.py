@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.errors import DataError
+from advisor.errors import DataError, UnreadableImageError
 from cli.terminal import echo_columns, working
 
 if TYPE_CHECKING:
     from advisor.catalog.folders import FolderCatalog
     from advisor.catalog.suggestions import Suggestion
     from advisor.vision.classification import Classification
+    from advisor.vision.classifier import Classifier, Prediction
 
 _EXISTING = click.Path(exists=True, path_type=Path)
 _MAX_TITLE = 40
@@ -70,7 +71,7 @@ def command(
     from advisor.vision.classifier import Classifier
 
     classifier = Classifier.load(bundle)
-    prediction = classifier.predict(_bytes_of(photo))
+    prediction = _predict(photo, classifier)
     catalog = _look_at([*folders, *more], classifier)
     said = prediction.classification
     found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
@@ -80,14 +81,16 @@ def command(
         _show(photo, said, found)
 
 
-def _bytes_of(photo: Path) -> bytes:
+def _predict(photo: Path, classifier: Classifier) -> Prediction:
     try:
-        return photo.read_bytes()
+        return classifier.predict(photo.read_bytes())
     except OSError as error:
         raise DataError(f"{photo} cannot be read: {error.strerror}") from error
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{photo}: {error}") from error
 
 
-def _look_at(folders: Sequence[Path], classifier: Any) -> FolderCatalog:
+def _look_at(folders: Sequence[Path], classifier: Classifier) -> FolderCatalog:
     from advisor.catalog.folders import ShopFolder, look_at
 
     shops = [ShopFolder.read(folder) for folder in dict.fromkeys(folders)]

@@ -20,7 +20,7 @@ from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, upload_form
 from advisor.catalog.products import PricePoint
 from advisor.errors import AdvisorError, NotFoundError, RequestError
-from advisor.http import JSON, PROBLEM_JSON, dumps, problem_body, status_of
+from advisor.http import ANSWERED, JSON, PROBLEM_JSON, dumps, problem_body, status_of
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, checked_content_type, json_object, upload_key
 
@@ -124,7 +124,7 @@ def no_route(_error: Exception) -> Response[str]:
     return _problem(RequestError(404, f"no route {request.http_method} {request.path!r}"))
 
 
-@app.exception_handler(AdvisorError)  # type: ignore[untyped-decorator]  # Powertools' own
+@app.exception_handler(list(ANSWERED))  # type: ignore[untyped-decorator]  # Powertools' own
 def refused(error: AdvisorError) -> Response[str]:
     """A problem document for what the sender did wrong."""
     _logger().info("refused", extra={"path": app.current_event.path, "reason": str(error)})

@@ -24,8 +24,8 @@ from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import Shelf
 from advisor.catalog.suggestions import find_suggestions
-from advisor.errors import AdvisorError, NoModelError, NotFoundError, RequestError
-from advisor.http import Request, answer, problem
+from advisor.errors import NoModelError, NotFoundError, RequestError
+from advisor.http import ANSWERED, Request, answer, problem
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, UploadedPhoto
 from advisor.uploads import read_photo as read_sent_photo
@@ -95,7 +95,7 @@ def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
         if request.route == "POST /suggestions":
             return answer(_suggestions(request, services))
         raise RequestError(404, f"no route {request.route!r}")
-    except AdvisorError as error:
+    except ANSWERED as error:
         _logger().info("refused", extra={"route": event.get("routeKey"), "reason": str(error)})
         return problem(error)
 

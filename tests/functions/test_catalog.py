@@ -213,6 +213,15 @@ def test_a_bad_wish_is_told_what_was_received(body: str, status: int, detail: st
     assert detail in answer(uploads(body), status)["detail"]
 
 
+def test_a_fault_of_our_own_escapes() -> None:
+    current = {"version": "m1", "accuracy": 1, "published_at": "", "previous": None}
+    put = client("s3").put_object
+    put(Bucket="data", Key="models/current.json", Body=json.dumps(current).encode())
+    put(Bucket="data", Key="models/bundles/m1/bundle.json", Body=b"{}")
+    with pytest.raises(KeyError):
+        handler(recorded("http_model"), None, services=services)
+
+
 def test_an_unknown_path_is_not_found() -> None:
     event = recorded("http_health") | {"routeKey": "GET /nothing"}
     assert answer(event, 404)["detail"] == "no route GET '/nothing'"

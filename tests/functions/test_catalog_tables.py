@@ -114,6 +114,12 @@ def test_an_older_sight_does_not_overwrite_a_newer_one() -> None:
     assert history() == [("04", 1, "EUR"), ("05", 9900, "EUR")]
 
 
+def test_a_price_that_comes_late_is_compared_with_the_one_before_it() -> None:
+    for day, price in ((1, 9900), (5, 8900), (3, 8900), (2, 9900)):
+        see(replace(ITEM, price_minor=price), day)
+    assert history() == [("01", 9900, "EUR"), ("03", 8900, "EUR"), ("05", 8900, "EUR")]
+
+
 def test_an_unknown_product_is_not_found() -> None:
     with pytest.raises(NotFoundError, match="'one:S9'"):
         CATALOG.get("one:S9")

@@ -19,7 +19,7 @@ from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.labels import LabelTable
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.crawling.items import Item
-from advisor.errors import NoModelError, RequestError, UnreadableImageError
+from advisor.errors import BundleError, NoModelError, RequestError, UnreadableImageError
 from advisor.http import Request
 from advisor.uploads import read_photo
 from advisor.vision import images
@@ -431,6 +431,15 @@ def test_a_body_that_is_no_base64_is_refused(services: Fixture) -> None:
 def test_without_a_model_the_service_is_unavailable(services: Fixture) -> None:
     services.classifier = None
     assert answer(request(b"chairs 0.9 blue"), services, 503)["title"] == "Service Unavailable"
+
+
+def test_a_fault_of_our_own_escapes(services: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: Any, **__: Any) -> None:
+        raise BundleError("model.tflite differs")
+
+    monkeypatch.setattr(FakeClassifier, "predict", damaged)
+    with pytest.raises(BundleError):
+        handler(request(b"x"), None, services=services)
 
 
 def test_an_unknown_route_is_not_found(services: Fixture) -> None:

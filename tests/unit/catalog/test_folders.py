@@ -235,6 +235,7 @@ def test_a_photo_that_is_none_is_an_error(world: Path) -> None:
     broken = world / "one" / "items.jsonl"
     result = suggest(world, "--items", str(world / "one"), str(broken))
     assert isinstance(result.exception, UnreadableImageError)
+    assert str(result.exception).startswith(f"{broken}: no image in")
 
 
 @pytest.mark.parametrize(

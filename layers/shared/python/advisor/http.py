@@ -17,6 +17,9 @@ from advisor.errors import (
     UnreadableImageError,
 )
 
+# Errors that are answered. All others are our own fault: they escape, are counted as errors of
+# the function, and API Gateway answers 500.
+ANSWERED = (RequestError, UnreadableImageError, NotFoundError, NoModelError)
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
@@ -83,7 +86,7 @@ def problem(error: AdvisorError) -> dict[str, Any]:
 
 
 def status_of(error: AdvisorError) -> int:
-    """The one place where an error becomes an HTTP status."""
+    """The one place where an error (of those ANSWERED) becomes an HTTP status."""
     if isinstance(error, RequestError):
         return error.status
     if isinstance(error, UnreadableImageError):
@@ -92,7 +95,7 @@ def status_of(error: AdvisorError) -> int:
         return HTTPStatus.NOT_FOUND
     if isinstance(error, NoModelError):
         return HTTPStatus.SERVICE_UNAVAILABLE
-    return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def problem_body(status: int, detail: str) -> str:
