@@ -173,7 +173,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_shop(
         root / "one",
         {"S1": red, "S2": tiny.photo((10, 30, 200), seed=5)},
-        [{"title": "Grey Fabric Sofa", **prices[0]}, {"title": "Blue\x1b[31m Lamp", **prices[1]}],
+        [{"title": "Grey Fabric Sofa", **prices[0]}, {"title": "Blue\x07 Lamp", **prices[1]}],
     )
     make_shop(
         root / "two",
@@ -201,7 +201,7 @@ def test_suggests_both_shops_offers_as_a_table(world: Path, style: str) -> None:
     ]
     assert "two   89.09 EUR" in table[1]
     assert "500 JPY" in table[3]
-    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
     assert "1 photos cannot be read, as" in result.stderr
 
 
