@@ -83,7 +83,7 @@ def train(
     cache: keeps fetched weights, converted graphs and features for the next run. say: told
     what the user should know, a sentence each. The bundle is written whole at the very end;
     whatever happens before leaves what was there.
-    Raises: DataError, BackboneError, UsageError, BundleError, each saying what was received.
+    Raises: DataError, BackboneError, UsageError, each saying what was received.
     """
     start = time.perf_counter()
     check_target(out)

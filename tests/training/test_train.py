@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from advisor.aws import clients
-from advisor.errors import AdvisorError, BackboneError, BundleError, DataError, UsageError
+from advisor.errors import AdvisorError, BackboneError, DataError, UsageError
 from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import INFO, REPORT
 from advisor.vision.classifier import Classifier
@@ -104,9 +104,11 @@ def test_copies_and_photos_of_one_product_stay_on_one_side(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
         Image.open(path).convert("RGB").save(target.with_suffix(".jpg"), quality=90)
-        product = f"{path.parent.name}:{int(path.stem[-1]) if path.stem.isdigit() else 'x'}"
-        name = target.relative_to(tmp_path).as_posix()
-        lines.append(json.dumps({"path": name, "product_id": product}) + "\n")
+        # A photo is of the product that its number ends in; its copy is of a shop of copies.
+        for suffix, product in ((".png", path.stem[-1]), (".jpg", f"!copy {path.stem}")):
+            name = target.with_suffix(suffix).relative_to(tmp_path).as_posix()
+            line = {"path": name, "product_id": f"{path.parent.name}:{product}"}
+            lines.append(json.dumps(line) + "\n")
     (tmp_path / "photos.jsonl").write_text("".join(lines))
     seen: dict[str, set[str]] = {}
     from training.dataset import count_labels, scan
@@ -185,7 +187,7 @@ def test_a_file_in_the_way_is_one_sentence(photos: Path, cache: Path, tmp_path: 
 
 def test_a_place_that_is_no_bundle_is_refused_at_once(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years")
-    with pytest.raises(BundleError, match="is no model bundle"):
+    with pytest.raises(UsageError, match="is no model bundle"):
         again(photos, tmp_path, tmp_path / "never")
 
 

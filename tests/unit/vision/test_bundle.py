@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.errors import BundleError
+from advisor.errors import BundleError, UsageError
 from advisor.vision import bundle as bundles
 from advisor.vision.bundle import (
     Golden,
@@ -126,9 +126,9 @@ def test_writes_into_an_empty_folder(tmp_path: Path) -> None:
 
 def test_leaves_what_is_no_bundle_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(BundleError, match="exists and is no model bundle"):
+    with pytest.raises(UsageError, match="exists and is no model bundle"):
         tiny.make_tiny_bundle(tmp_path)
-    with pytest.raises(BundleError, match="exists and is no model bundle"):
+    with pytest.raises(UsageError, match="exists and is no model bundle"):
         check_target(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

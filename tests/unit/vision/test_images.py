@@ -137,6 +137,15 @@ def test_refuses_a_truncated_photo(name: str, tenth: int) -> None:
         decode(data[: len(data) * tenth // 10])
 
 
+def test_damage_that_pillow_calls_a_syntax_error_is_ours() -> None:
+    data = encode(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)), "PNG"
+    )
+    second = data.index(b"IDAT", data.index(b"IDAT") + 4)
+    with pytest.raises(UnreadableImageError, match="damaged PNG of 300x300 pixels"):
+        decode(data[:second] + b"\x00\x01\x02\x03" + data[second + 4 :])
+
+
 def test_the_preprocessing_is_named_with_pillow() -> None:
     assert PREPROCESSING_ID.endswith(f"/pillow-{pillow_version}")
 

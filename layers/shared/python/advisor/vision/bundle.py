@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from advisor.errors import BundleError
+from advisor.errors import BundleError, UsageError
 from advisor.vision.bundle_info import GOLDEN, INFO, LABELS, MODEL, BundleInfo, read_info
 from advisor.vision.images import PREPROCESSING_ID
 from advisor.vision.interpreter import Output
@@ -118,21 +118,21 @@ def load_bundle(folder: Path) -> Bundle:
 def check_target(folder: Path) -> None:
     """Make sure that a bundle may be written to the folder.
 
-    Raises: BundleError if something other than a bundle or an empty folder is there.
+    Raises: UsageError if something other than a bundle or an empty folder is there.
     """
     if folder.is_dir() and not folder.is_symlink():
         if (folder / INFO).is_file() or not any(folder.iterdir()):
             return
     elif not folder.exists() and not folder.is_symlink():
         return
-    raise BundleError(f"{folder} exists and is no model bundle; it is left as it is")
+    raise UsageError(f"{folder} exists and is no model bundle; it is left as it is")
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes], info: BundleInfo) -> None:
     """Write a bundle whole or not at all; a bundle that was there is replaced.
 
     files: every file but bundle.json, by name; info.files must name their hashes.
-    Raises: BundleError if something other than a bundle is in the place.
+    Raises: UsageError if something other than a bundle is in the place.
     """
     check_target(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
