@@ -246,6 +246,8 @@ def suggest(demo: Demo) -> Seen:
     if not suggestions:
         raise UsageError("no product was suggested")
     best = suggestions[0]
+    if PHOTO_OF not in best["title"]:
+        raise UsageError(f"the photo of a {PHOTO_OF} was taken for {best['title']!r}")
     shops = {offer["shop"] for offer in best["offers"] if offer["price_minor"] is not None}
     if shops != {SHOP_ONE, SHOP_TWO}:
         raise UsageError(f"{best['title']!r} has prices of {sorted(shops)}, not of both shops")

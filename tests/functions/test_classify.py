@@ -489,7 +489,7 @@ def test_finds_by_gtin_the_offer_of_a_shop_whose_photo_is_on_another_shelf(
 def test_looks_on_two_shelves_when_the_model_is_not_sure(services: Fixture) -> None:
     services.sell("one:1", "Wooden Stool", b"chairs 0.9 blue")
     services.sell("one:2", "Side Desk", b"other 0.9 bluish")
-    sure = suggestions(b"chairs 0.7 blue", services)["suggestions"]
+    sure = suggestions(b"chairs 0.95 blue", services)["suggestions"]
     unsure = suggestions(b"chairs 0.55 blue", services)["suggestions"]
     assert [one["title"] for one in sure] == ["Wooden Stool"]
     assert [one["title"] for one in unsure] == ["Wooden Stool", "Side Desk"]

@@ -41,14 +41,17 @@ def offer(shop: str, price: int | None, currency: str = "EUR", available: str = 
     return Offer.of(Product(item=item))
 
 
-def classification(*, unknown: bool) -> Classification:
-    labels = (Label("shoes", 0.5), Label("plants", 0.3), Label("cameras", 0.2))
+def classification(*probabilities: float, unknown: bool = False) -> Classification:
+    names = ("shoes", "plants", "cameras", "tents")
+    labels = tuple(Label(name, one) for name, one in zip(names, probabilities, strict=False))
     return Classification(image_id="-", model_version="1", labels=labels, unknown=unknown)
 
 
-def test_looks_in_the_predicted_category_and_in_two_when_not_sure() -> None:
-    assert labels_to_search(classification(unknown=False)) == ("shoes",)
-    assert labels_to_search(classification(unknown=True)) == ("shoes", "plants")
+def test_looks_in_as_many_categories_as_the_model_is_unsure_of() -> None:
+    assert labels_to_search(classification(0.95, 0.05)) == ("shoes",)
+    assert labels_to_search(classification(0.5, 0.45, 0.05)) == ("shoes", "plants")
+    assert labels_to_search(classification(0.4, 0.3, 0.2, 0.1)) == ("shoes", "plants", "cameras")
+    assert labels_to_search(classification(0.95, 0.05, unknown=True)) == ("shoes", "plants")
 
 
 def test_one_product_of_two_shops_is_one_suggestion_cheapest_offer_first() -> None:

@@ -19,6 +19,10 @@ from advisor.vision.classification import Classification
 # So many products are looked at for one suggestion shown: the same product of another shop
 # stands right below it, and each pair of products is compared.
 LOOKED_AT_PER_SUGGESTION: Final = 4
+# A photo of a road bike at .45 "sports equipment" and .43 "cameras" must not miss the bike that
+# the shop's own photo put among the cameras.
+SURE: Final = 0.9
+MOST_LABELS: Final = 3
 CODES_LOOKED_UP: Final = 5  # so many of the best candidates' GTINs are asked for in all shops
 
 
@@ -98,9 +102,19 @@ def find_suggestions(
 
 
 def labels_to_search(classification: Classification) -> tuple[str, ...]:
-    """The categories to look in: the predicted one; the two best when the model is not sure."""
-    count = 2 if classification.unknown else 1
-    return tuple(label.label for label in classification.labels[:count])
+    """The categories to look in: the predicted one, and the next best as far as it may be them.
+
+    Two or three when the model is not sure, so that together they are right with SURE. A photo
+    of a shop is put on the shelves of the same categories, so that either side may err.
+    """
+    chosen: list[str] = []
+    covered = 0.0
+    for label in classification.labels[:MOST_LABELS]:
+        chosen.append(label.label)
+        covered += label.probability
+        if covered >= SURE and not (classification.unknown and len(chosen) < 2):
+            break
+    return tuple(chosen)
 
 
 def candidates_of(
