@@ -110,7 +110,8 @@ def command(
             "finish_reason": reason,
             "resumed": folder.resumed,
         }
-    _print(figures, as_json=as_json)
+    if as_json or reason != loop.SHOP_DOWN or statistics.pages:
+        _print(figures, as_json=as_json)
     _tell(reason, statistics, base_url=chosen.base_url)
     if reason == loop.SHOP_DOWN:
         ctx.exit(SHOP_DOWN_STATUS)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.crawling.messages import Page
 from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of
 
 
@@ -44,3 +47,11 @@ def test_hosts_and_sites() -> None:
     assert site_of("https://www.shop.test/") == site_of("http://shop.test/") == "shop.test"
     assert not is_web_url("javascript:alert(1)")
     assert not is_web_url("http:///path")
+
+
+@given(
+    st.text("/ab.?#%&=-:~ ", max_size=14),
+    st.sampled_from(["http://a.test/x/y?z#f", "https://a.test:8443", "http://a.test/x/"]),
+)
+def test_a_link_is_joined_as_the_standard_says(link: str, page: str) -> None:
+    assert Page(page, "").absolute(link) == urljoin(page, link.strip())

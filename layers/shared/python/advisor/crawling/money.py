@@ -22,6 +22,7 @@ _NO_DECIMALS = frozenset(
 _THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _PLAIN_NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 _MAX_MINOR = 10**15  # beyond it a page holds an article number, not a price
+_MAX_CHARS = 100  # a page may say anything; a price is short
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def parse_price(text: str, *, currency: str = "") -> Money | None:
     elsewhere, ISO code or symbol; where text names another one, text is right, except that a
     bare "$" or "¥" says less than an ISO code.
     """
-    plain = text.strip()
+    plain = text.strip()[:_MAX_CHARS]
     if _PLAIN_NUMBER.fullmatch(plain):  # schema.org: a point is the decimal point
         amount: Decimal | None = Decimal(plain)
         found = ""
