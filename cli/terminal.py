@@ -30,8 +30,14 @@ def working() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int],
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    hidden = not console.is_terminal  # a log wants sentences only
+    with Bars(*columns, console=console, transient=True, disable=hidden) as bars:
         tasks = {}
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,7 +54,7 @@ def cached_graph(
     say(f"Converting {weights.name} with TensorFlow, once for {label_count} labels")
     graph = in_tensorflow(build_graph, weights, label_count)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{id(graph)}.part")
+    partial = path.with_suffix(f".{os.getpid()}.part")
     partial.write_bytes(graph)
     partial.replace(path)
     return graph
