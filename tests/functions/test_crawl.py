@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from advisor.aws import clients, frontier, leases
 from advisor.aws.crawl_turns import LEASE_S, CrawlService
@@ -67,12 +66,12 @@ class World:
 
     def tokens(self) -> list[dict[str, Any]]:
         """Take the tokens that wait, as records."""
-        answer = boto3.client("sqs").receive_message(
+        answer = clients.client("sqs").receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=10
         )
         records = []
         for message in answer.get("Messages", []):
-            boto3.client("sqs").delete_message(
+            clients.client("sqs").delete_message(
                 QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"]
             )
             records.append({"body": message["Body"]})
@@ -97,49 +96,25 @@ class World:
         return frontier.read_run(FRONTIER, run_id)
 
     def keys(self, prefix: str) -> list[str]:
-        listed = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        listed = clients.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
         return [one["Key"] for one in listed.get("Contents", [])]
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        clients.client.cache_clear()
-        clients.table.cache_clear()
-        boto3.client("dynamodb").create_table(
-            TableName=FRONTIER,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        url = boto3.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
-        tables, offset = Tables(), [0.0]
-        service = CrawlService(
-            frontier_table=FRONTIER,
-            queue=TokenQueue(url, FRONTIER),
-            bucket=BUCKET,
-            tables=tables,
-            clock=_clock(offset),
-        )
-        yield World(service, tables, url, offset)
-        clients.client.cache_clear()
-        clients.table.cache_clear()
+def world(aws: None) -> World:
+    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+    tables, offset = Tables(), [0.0]
+    service = CrawlService(
+        frontier_table=FRONTIER,
+        queue=TokenQueue(url, FRONTIER),
+        bucket=BUCKET,
+        tables=tables,
+        clock=_clock(offset),
+    )
+    return World(service, tables, url, offset)
 
 
 def _clock(offset: list[float]) -> Callable[[], float]:
-    import time
-
     return lambda: time.time() + offset[0]
 
 
@@ -177,17 +152,17 @@ def test_keeps_pages_items_and_photos_in_the_bucket(world: World) -> None:
         world.work_off()
     (key,) = world.keys("images/")
     assert key.startswith("images/hi-fi, audio & speakers/söm/a%2Fb-")
-    photo = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)
+    photo = clients.client("s3").get_object(Bucket=BUCKET, Key=key)
     assert photo["Body"].read() == pages["/x.jpg"].body
     assert photo["ContentType"] == "image/jpeg"
     assert unquote(photo["Metadata"]["product-id"]) == "söm:a/b"
     assert len(photo["Metadata"]["image-id"]) == 64
     (items,) = world.keys(f"items/söm/{run_id}/")
-    line = json.loads(boto3.client("s3").get_object(Bucket=BUCKET, Key=items)["Body"].read())
+    line = json.loads(clients.client("s3").get_object(Bucket=BUCKET, Key=items)["Body"].read())
     assert (line["id"], line["category"]) == ("a/b", "hi-fi, audio & speakers")
     archived = world.keys(f"pages/söm/{run_id}/")
     assert len(archived) == 2
-    page = boto3.client("s3").get_object(Bucket=BUCKET, Key=archived[0])
+    page = clients.client("s3").get_object(Bucket=BUCKET, Key=archived[0])
     assert b"<" in gzip.decompress(page["Body"].read())
 
 
@@ -242,7 +217,7 @@ def test_a_host_that_another_run_is_at_is_left_alone(world: World) -> None:
         leases.take_lease(FRONTIER, host, run_id="other", seconds=60, now=world.service.clock())
         world.turn(token)
         assert shop.asked == []
-        queue = boto3.client("sqs").get_queue_attributes(
+        queue = clients.client("sqs").get_queue_attributes(
             QueueUrl=world.queue_url, AttributeNames=["ApproximateNumberOfMessagesDelayed"]
         )
         assert queue["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"

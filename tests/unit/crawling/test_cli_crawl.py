@@ -110,6 +110,18 @@ def test_goes_on_with_a_higher_limit_and_keeps_every_line_once(tmp_path: Path) -
     assert sorted(ids) == sorted(f"S{at}" for at in range(30))
 
 
+def test_lines_of_pages_that_were_not_settled_are_written_once(tmp_path: Path) -> None:
+    with serving(shop_of(8)) as shop:
+        _figures(shop, tmp_path, "--limit", "3")
+        for name in ("items.jsonl", "photos.jsonl"):
+            with (tmp_path / name).open("a") as file:
+                file.write('{"id": "S7"}\n{"id": "half a li')  # then the power went
+        _figures(shop, tmp_path)
+    ids = [item["id"] for item in _lines(tmp_path / "items.jsonl")]
+    assert sorted(ids) == sorted(f"S{at}" for at in range(8))
+    assert len(_lines(tmp_path / "photos.jsonl")) == 8
+
+
 def test_crawls_afresh_after_the_end_and_replaces_the_lines_when_complete(tmp_path: Path) -> None:
     with serving(shop_of(12)) as shop:
         _figures(shop, tmp_path)
