@@ -39,7 +39,7 @@ PROGRAM = "training/train.py"
 
 
 class TrainingStack(Stack):
-    """Start an execution with `{}`: its name becomes the version of the model it publishes."""
+    """Start an execution with `{}`: its name is the training job's."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, storage: StorageStack, service: ServiceStack
@@ -72,7 +72,7 @@ class TrainingStack(Stack):
                 "sagemaker_region": json.dumps(self.region),
                 "images": json.dumps(f"s3://{data.bucket_name}/images"),
                 "out": json.dumps(f"s3://{data.bucket_name}/models/bundles"),
-                "version": sfn.JsonPath.format('"{}"', sfn.JsonPath.string_at("$$.Execution.Name")),
+                "job": sfn.JsonPath.format('"{}"', sfn.JsonPath.string_at("$$.Execution.Name")),
             },
             # Photos are read from S3 by the program itself: it skips what its cache holds.
             input_data_config=[
@@ -102,9 +102,7 @@ class TrainingStack(Stack):
             lambda_function=lambda_.Function.from_function_arn(
                 self, "PublishModel", service.publish_model.function_arn
             ),
-            payload=sfn.TaskInput.from_object(
-                {"version": sfn.JsonPath.string_at("$$.Execution.Name")}
-            ),
+            payload=sfn.TaskInput.from_object({"job": sfn.JsonPath.string_at("$$.Execution.Name")}),
             payload_response_only=True,
         )
         machine = sfn.StateMachine(

@@ -154,10 +154,12 @@ def cache_folder() -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the arguments say; the exit status is 2 for what cannot be done as asked."""
     options = vars(_parser().parse_args(arguments))
-    images, out = options.pop("images"), options.pop("out")
+    images, out, job = (options.pop(name) for name in ("images", "out", "job"))
     try:
         config = TrainingConfig(**options)
         result = run(images, out, config, cache=cache_folder(), say=_say, progress=_ignore)
+        if job:
+            _note_job(job, out, result.version)
     except AdvisorError as error:
         _say(f"training: {error}")
         return 2 if isinstance(error, UsageError) else 1
@@ -186,6 +188,12 @@ def _run(
     return result
 
 
+def _note_job(job: str, out: str, version: str) -> None:
+    from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
+
+    ModelStore.at(out).note_job(job, version)
+
+
 def _local(images: str, cache: Path) -> Path:
     if not images.startswith("s3://"):
         return Path(images)
@@ -211,6 +219,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=train.__doc__)
     parser.add_argument("--images", required=True, help="folder of category folders, or S3 prefix")
     parser.add_argument("--out", required=True, help="folder, or s3://BUCKET/models/bundles/")
+    parser.add_argument(
+        "--job", default="", help="note the version in the bundle's bucket under this name"
+    )
     for field in fields(TrainingConfig):
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, type=type(field.default), default=field.default)

@@ -31,9 +31,13 @@ class Services:
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """The event. force: publish even a worse model. reason: why, for the log."""
+    """The event. force: publish even a worse model. reason: why, for the log.
+
+    version: of a stored bundle, or "" where `job` names the training job that made it.
+    """
 
     version: str
+    job: str
     force: bool = False
     reason: str = ""
 
@@ -41,12 +45,15 @@ class PublishRequest:
     def from_event(cls, event: dict[str, Any]) -> PublishRequest:
         """Read the event.
 
-        Raises: UsageError if it names no version.
+        Raises: UsageError if it names neither a version nor a job, or both.
         """
-        version = event.get("version")
-        if not isinstance(version, str) or not version:
-            raise UsageError(f"version is {version!r}; expected the version of a stored bundle")
-        return cls(version, event.get("force") is True, str(event.get("reason") or ""))
+        version, job = (event.get(name, "") for name in ("version", "job"))
+        if not isinstance(version, str) or not isinstance(job, str) or bool(version) == bool(job):
+            raise UsageError(
+                f"version is {version!r} and job {job!r}; expected the version of a stored bundle,"
+                " or the name of the training job that made it"
+            )
+        return cls(version, job, event.get("force") is True, str(event.get("reason") or ""))
 
 
 @dataclass(frozen=True)
@@ -77,23 +84,24 @@ def handler(
     """Publish the model that the event names, unless it is worse than the one in use.
 
     Returns: published, version, accuracy, previous, requeued (photos), reason.
-    Raises: UsageError for an event without a version; NotFoundError, BundleError if no whole
+    Raises: UsageError for an event that names no bundle; NotFoundError, BundleError if no whole
         bundle of that version is stored.
     """
     use = services()
     request = PublishRequest.from_event(event)
-    if missing := use.models.missing_files(request.version):
-        raise BundleError(f"bundle {request.version!r} lacks {', '.join(missing)}")
-    fresh = use.models.read_info(request.version)
+    version = request.version or use.models.version_of_job(request.job)
+    if missing := use.models.missing_files(version):
+        raise BundleError(f"bundle {version!r} lacks {', '.join(missing)}")
+    fresh = use.models.read_info(version)
     current = _current(use.models)
     verdict = judge(fresh, current, force=request.force, why=request.reason)
     requeued = 0
     if verdict.publish:
-        use.models.publish(request.version)
+        use.models.publish(version)
         requeued = requeue(use.data_bucket, use.photos_queue_url)
     result = {
         "published": verdict.publish,
-        "version": request.version,
+        "version": version,
         "accuracy": _accuracy(fresh),
         "previous": current["version"] if current else None,
         "requeued": requeued,

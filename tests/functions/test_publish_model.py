@@ -46,6 +46,18 @@ def put(key: str, body: bytes = b"x") -> None:
     client("s3").put_object(Bucket="data", Key=key, Body=body)
 
 
+def test_publishes_what_a_training_job_made() -> None:
+    store_bundle("m1", 0.9)
+    ModelStore("data").note_job("job-7", "m1")
+    assert handler({"job": "job-7"}, None, services=services)["version"] == "m1"
+    assert ModelStore("data").current().version == "m1"
+
+
+def test_a_job_that_made_nothing_publishes_nothing() -> None:
+    with pytest.raises(NotFoundError, match="job-8"):
+        handler({"job": "job-8"}, None, services=services)
+
+
 def queued() -> list[str]:
     keys = []
     while (

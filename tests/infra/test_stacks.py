@@ -151,7 +151,7 @@ def test_training_ends_by_publishing_the_model_it_made(aws: dict[str, Template])
     states = json.loads(definition)["States"]
     assert states["Train"]["Resource"].endswith("createTrainingJob.sync")
     assert states["Train"]["Next"] == "Publish"
-    assert states["Publish"]["Parameters"] == {"version.$": "$$.Execution.Name"}
+    assert states["Publish"]["Parameters"] == {"job.$": "$$.Execution.Name"}
 
 
 def test_the_training_source_is_the_same_bytes_every_time() -> None:

@@ -246,15 +246,16 @@ def test_trains_from_s3_and_stores_the_bundle_there(
             "s3://data/images/", out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore
         )
         assert ModelStore("data").missing_files(result.version) == []
-        assert (
-            result.photos == {"train": 51, "validation": 8, "test": 13}
-            or sum(result.photos.values()) == 72
-        )
+        assert sum(result.photos.values()) == 72
         listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
         assert '"product_id": "shop:b0"' in listing
         s3.delete_object(Bucket="data", Key="images/red/0.png")
         assert run("s3://data/images", out, CONFIG, cache=cache, say=tiny.ignore,
                    progress=tiny.ignore).photos["train"] > 0  # fmt: skip
+        monkeypatch.setattr("training.train.cache_folder", lambda: cache)
+        options = ["--images", "s3://data/images", "--out", out, "--job", "first"]
+        assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5"]) == 0
+        assert ModelStore("data").missing_files(ModelStore("data").version_of_job("first")) == []
     clients.client.cache_clear()
 
 

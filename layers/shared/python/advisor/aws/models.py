@@ -1,6 +1,7 @@
 """Model bundles in S3, and the one in use.
 
 models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
+models/jobs/<job>.json            {"version"}: what a training job in the cloud made
 models/current.json               {"version", "accuracy", "published_at", "previous"}
 """
 
@@ -23,6 +24,7 @@ from advisor.vision.bundle_info import INFO, BundleInfo, read_info
 
 BUNDLES = "models/bundles/"
 CURRENT = "models/current.json"
+JOBS = "models/jobs/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,21 @@ class ModelStore:
             ContentType="application/json",
         )
         return current
+
+    def note_job(self, job: str, version: str) -> None:
+        """Write down which bundle a training job made, for who waits for the job by its name."""
+        body = json.dumps({"version": version}).encode()
+        client("s3").put_object(Bucket=self.bucket, Key=f"{JOBS}{job}.json", Body=body)
+
+    def version_of_job(self, job: str) -> str:
+        """The version of the bundle that a training job made.
+
+        Raises: NotFoundError if the job has not noted one.
+        """
+        raw = self._get(f"{JOBS}{job}.json")
+        if raw is None:
+            raise NotFoundError(f"training job {job!r} has made no bundle")
+        return str(json.loads(raw)["version"])
 
     def _previous(self, version: str) -> str | None:
         try:
