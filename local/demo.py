@@ -21,7 +21,6 @@ from typing import Any
 
 import click
 import requests
-from advisor.aws.frontier import RunStatus, read_run
 from boto3.dynamodb.conditions import Key
 from PIL import Image, ImageEnhance
 from rich.console import Console
@@ -29,6 +28,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from advisor.aws.clients import client, table
+from advisor.aws.frontier import RunStatus, read_run
 from advisor.errors import AdvisorError, UsageError
 from examples.shops.assortment import Good, read_goods
 from examples.shops.serve import Shops, start_shops
