@@ -102,6 +102,20 @@ def test_16_bit_grey_keeps_its_tones(level: int, expected: int) -> None:
     assert (decode(encode(image, "PNG")) == expected).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "1"])
+@pytest.mark.parametrize(("width", "height"), [(1201, 913), (450, 2300), (3001, 7), (448, 224)])
+def test_a_photo_scaled_in_bands_has_the_very_pixels_of_the_whole(
+    mode: str, width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+    image = Image.fromarray(pixels).convert("RGB" if mode == "P" else mode).convert(mode)
+    transparent = {"transparency": 3} if mode == "P" else {}
+    data = encode(image, "PNG", compress_level=1, **transparent)
+    whole = decode(data)
+    monkeypatch.setattr(images, "_BAND_PIXELS", 5000)
+    assert np.array_equal(decode(data), whole)
+
+
 def test_refuses_too_many_pixels_before_decoding_any() -> None:
     header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header

@@ -8,6 +8,7 @@ with another id is refused.
 from __future__ import annotations
 
 import hashlib
+import math
 from io import BytesIO
 from typing import Final
 
@@ -44,6 +45,7 @@ PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-v1/pillow-{pillow_vers
 # A draft (the JPEG decoder's own down-scaling) of twice the size costs a third of the whole
 # decode at cosine .999; a draft of 224 flips labels.
 _DRAFT_SIZE = (2 * SIZE, 2 * SIZE)
+_BAND_PIXELS = 2_000_000  # more than a drafted JPEG has
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -117,18 +119,35 @@ def _scale(image: Image.Image) -> Image.Image:
         return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(
             "RGB"
         )
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        image = _on_white(image.convert("RGBA"))
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    if image.width * image.height > _BAND_PIXELS:
+        return _scale_in_bands(image)
+    return _rgb(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _scale_in_bands(image: Image.Image) -> Image.Image:
+    """The very pixels of resize(reducing_gap=2.0), with no second copy of the whole photo.
+
+    That resize first averages blocks of pixels; here this is done to some rows at a time, since
+    RGB and RGBA copies of 40 MP take 160 MB each.
+    """
+    across, down = (max(1, length // (2 * SIZE)) for length in image.size)
+    reduced = Image.new("RGB", (math.ceil(image.width / across), math.ceil(image.height / down)))
+    rows = down * max(1, _BAND_PIXELS // (image.width * down))
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        reduced.paste(_rgb(band).reduce((across, down)), (0, top // down))
+    box = (0, 0, image.width / across, image.height / down)
+    return reduced.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     """RGB as a white page would show it; what transparent pixels hide stays hidden."""
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    return page
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        image = image.convert("RGBA")
+        page = Image.new("RGB", image.size, "white")
+        page.paste(image, mask=image.getchannel("A"))
+        return page
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
