@@ -24,7 +24,8 @@ def main() -> None:
     photos = sorted(
         path for path in HERE.iterdir() if path.suffix in {".jpg", ".png", ".webp", ".gif"}
     )
-    np.savez_compressed(GOLDEN, **{photo.name: decode(photo.read_bytes()) for photo in photos})
+    arrays = {photo.name: decode(photo.read_bytes()) for photo in photos}
+    np.savez_compressed(GOLDEN, allow_pickle=False, **arrays)
 
 
 def make_photos(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_the_threshold_keeps_the_errors_of_answers_low() -> None:
      ({"test_percent": 60, "validation_percent": 40}, "together at most 90")],
 )  # fmt: skip
 def test_hyperparameters_that_make_no_sense_are_refused(
-    change: dict[str, int], expected: str
+    change: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(UsageError, match=expected):
         TrainingConfig(**change)

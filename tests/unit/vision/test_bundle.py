@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from advisor.errors import BundleError, UsageError
-from advisor.vision import bundle as bundles
 from advisor.vision.bundle import (
     Golden,
     check_target,
@@ -144,7 +143,7 @@ def test_a_failed_write_leaves_the_bundle_that_was_there(
             raise KeyboardInterrupt
         return rename(self, target)
 
-    monkeypatch.setattr(bundles.Path, "rename", interrupted)
+    monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_bundle(folder, {MODEL: b"half"}, before.info)
     assert load_bundle(folder).info == before.info
