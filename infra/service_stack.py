@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_logs as logs
@@ -28,7 +29,7 @@ from infra.storage_stack import StorageStack
 CRAWL_TIMEOUT_S = 300
 TOKEN_VISIBILITY_S = 900
 CRAWL_WORKERS = 8  # hosts crawled at a time
-CLASSIFY_TIMEOUT_S = 30
+CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
@@ -202,7 +203,6 @@ class ServiceStack(Stack):
             description="Answers for products, prices, images and the model",
         )
         storage.data.grant_read(self.catalog, "models/*")
-        storage.data.grant_read(self.catalog, "images/*")
         storage.uploads.grant_put(self.catalog, "uploads/*")
         for table in (storage.labels, storage.products, storage.prices):
             table.grant_read_data(self.catalog)
@@ -212,14 +212,21 @@ class ServiceStack(Stack):
         self.publish_model = self._function(
             "publish_model",
             (),
-            {"data_bucket": storage.data.bucket_name, "photos_queue_url": self.photos.queue_url},
+            {
+                "data_bucket": storage.data.bucket_name,
+                "uploads_bucket": storage.uploads.bucket_name,
+                "photos_queue_url": self.photos.queue_url,
+            },
             timeout_s=300,
             memory_mb=512,
             description="Publishes a model if it is better, and has all photos labelled by it",
         )
         storage.data.grant_read(self.publish_model, "models/*")
         storage.data.grant_put(self.publish_model, "models/current.json")
-        storage.data.grant_read(self.publish_model, "images/*")
+        for bucket in (storage.data, storage.uploads):  # it lists photos and reads none
+            self.publish_model.add_to_role_policy(
+                iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn])
+            )
         self.photos.grant_send_messages(self.publish_model)
 
     def _routes(self) -> apigateway.HttpApi:
@@ -234,7 +241,12 @@ class ServiceStack(Stack):
                 api.add_routes(
                     path=path, methods=[apigateway.HttpMethod[method]], integration=integration
                 )
-        access_log = logs.LogGroup(self, "ApiLogs", retention=logs.RetentionDays.ONE_MONTH)
+        access_log = logs.LogGroup(
+            self,
+            "ApiLogs",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         stage = apigateway.HttpStage(
             self, "Stage", http_api=api, stage_name="api", auto_deploy=True, throttle=THROTTLE
         )

@@ -24,7 +24,7 @@ from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import Shelf
 from advisor.catalog.suggestions import find_suggestions
-from advisor.errors import NoModelError, NotFoundError, RequestError
+from advisor.errors import NoModelError, NotFoundError, RequestError, UnreadableImageError
 from advisor.http import ANSWERED, Request, answer, problem
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, UploadedPhoto
@@ -125,14 +125,15 @@ def _label(place: PhotoPlace, classifier: PhotoClassifier | None, services: Serv
     start = perf_counter()
     fields = {"bucket": place.bucket, "key": place.key}
     if classifier is None:
-        if place.bucket != services.data_bucket:
-            raise NoModelError(f"no model is published yet to label {place.key!r} with")
         _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
         return
     try:
         photo = read_photo(place, max_bytes=MAX_BYTES)
     except NotFoundError:
         _logger().info("photo is gone", extra=fields)
+        return
+    except UnreadableImageError as error:  # it has no hash to be known by
+        _logger().warning("photo refused", extra=fields | {"reason": str(error)})
         return
     outcome = Labeller(classifier, services.labels, services.embeddings).label(photo)
     fields |= {"image_id": photo.image_id, "model_version": classifier.version}

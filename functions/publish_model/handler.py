@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -25,6 +25,7 @@ class Services:
     """What this function works with."""
 
     data_bucket: str
+    uploads_bucket: str
     photos_queue_url: str
     models: ModelStore
 
@@ -70,6 +71,7 @@ def default_services() -> Services:
     settings = Settings.from_env(os.environ)
     return Services(
         data_bucket=settings.data_bucket,
+        uploads_bucket=settings.uploads_bucket,
         photos_queue_url=settings.photos_queue_url,
         models=ModelStore(settings.data_bucket),
     )
@@ -97,8 +99,11 @@ def handler(
     verdict = judge(fresh, current, force=request.force, why=request.reason)
     requeued = 0
     if verdict.publish:
-        use.models.publish(version)
-        requeued = requeue(use.data_bucket, use.photos_queue_url)
+        published = use.models.publish(version)
+        photos = photos_under(use.data_bucket)
+        if published.previous is None:  # until now no model could label what was uploaded
+            photos = chain(photos, photos_under(use.uploads_bucket, ""))
+        requeued = requeue(photos, use.photos_queue_url)
     result = {
         "published": verdict.publish,
         "version": version,
@@ -132,9 +137,8 @@ def judge(
     return Verdict(True, f"no worse than the model in use: {figures}")
 
 
-def requeue(bucket: str, queue_url: str) -> int:
-    """Announce every photo of the catalog again, so that the model in use sees it; how many."""
-    photos = photos_under(bucket)
+def requeue(photos: Iterator[PhotoPlace], queue_url: str) -> int:
+    """Announce the photos again, so that the model in use sees them; how many they are."""
     count = 0
     while batch := list(islice(photos, PHOTOS_PER_MESSAGE * MAX_BATCH)):
         send_batch(queue_url, [announcement(part) for part in _parts(batch, PHOTOS_PER_MESSAGE)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from advisor.aws.clients import client, table
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.labels import LabelTable
 from advisor.aws.photos import PhotoPlace, announcement
+from advisor.aws.photos import read_photo as stored_photo
 from advisor.crawling.items import Item
 from advisor.errors import BundleError, NoModelError, RequestError, UnreadableImageError
 from advisor.http import Request
@@ -297,17 +299,24 @@ def test_only_the_message_that_failed_is_sent_again(services: Fixture) -> None:
     assert len(rows("labels")) == 1
 
 
-def test_before_a_model_is_published_catalog_photos_wait_and_uploads_are_sent_again(
-    services: Fixture,
-) -> None:
+def test_before_a_model_is_published_photos_wait_for_it(services: Fixture) -> None:
     services.classifier = None
     services.store("images/a", b"chairs 0.9 blue", "one:1")
     services.store("a", b"chairs 0.9 blue", bucket="uploads")
     assert services.arrive("images/a") == {"batchItemFailures": []}
-    assert services.arrive("a", bucket="uploads") == {
-        "batchItemFailures": [{"itemIdentifier": "m"}]
-    }
+    assert services.arrive("a", bucket="uploads") == {"batchItemFailures": []}
     assert rows("labels") == rows("embeddings") == []
+
+
+def test_what_is_too_large_to_be_a_photo_stops_nothing(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.store("film.mov", b"x" * 100, bucket="uploads")
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    small = partial(stored_photo, max_hashed_bytes=99)
+    monkeypatch.setattr("functions.classify.handler.read_photo", small)
+    assert services.arrive("film.mov", "a", bucket="uploads") == {"batchItemFailures": []}
+    assert [row["key"] for row in rows("labels")] == ["a"]
 
 
 # --- POST /classify
@@ -394,6 +403,7 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request(b"x", top_k="0"), 400, "top_k is '0'; expected 1 to 20"),
         (request(b"x", top_k="21"), 400, "top_k is '21'; expected 1 to 20"),
         (request(b"x", top_k="-1"), 400, "top_k is '-1'"),
+        (request(b"x", top_k="000000009999"), 400, "top_k is '000000009999'"),
         (request(b"x", top_k="²"), 400, "top_k is '²'"),
     ],
 )

@@ -22,7 +22,12 @@ def queue_url() -> str:
 
 
 def services() -> Services:
-    return Services(data_bucket="data", photos_queue_url=queue_url(), models=ModelStore("data"))
+    return Services(
+        data_bucket="data",
+        uploads_bucket="uploads",
+        photos_queue_url=queue_url(),
+        models=ModelStore("data"),
+    )
 
 
 def publish(version: str, **more: Any) -> dict[str, Any]:
@@ -42,8 +47,8 @@ def store_bundle(version: str, accuracy: float, labels: tuple[str, ...] = ("a", 
     put(f"models/bundles/{version}/bundle.json", json.dumps(info).encode())
 
 
-def put(key: str, body: bytes = b"x") -> None:
-    client("s3").put_object(Bucket="data", Key=key, Body=body)
+def put(key: str, body: bytes = b"x", *, bucket: str = "data") -> None:
+    client("s3").put_object(Bucket=bucket, Key=key, Body=body)
 
 
 def test_publishes_what_a_training_job_made() -> None:
@@ -68,8 +73,10 @@ def queued() -> list[str]:
         for message in messages:
             places = read_announcement(message["Body"])
             assert 1 <= len(places) <= 10
-            assert {place.bucket for place in places} == {"data"}
-            keys += [place.key for place in places]
+            keys += [
+                place.key if place.bucket == "data" else f"{place.bucket}: {place.key}"
+                for place in places
+            ]
     return sorted(keys)
 
 
@@ -92,6 +99,17 @@ def test_publishes_the_first_model_and_queues_every_photo() -> None:
     }
     assert in_use() == "m1"
     assert queued() == keys
+
+
+def test_the_first_model_labels_what_was_uploaded_before_it() -> None:
+    put("images/a/one/1.jpg")
+    put("my photo.jpg", bucket="uploads")
+    store_bundle("m1", 0.9)
+    store_bundle("m2", 0.9)
+    publish("m1")
+    assert queued() == ["images/a/one/1.jpg", "uploads: my photo.jpg"]
+    publish("m2")
+    assert queued() == ["images/a/one/1.jpg"]
 
 
 def test_refuses_a_worse_model_and_leaves_everything_as_it_is() -> None:

@@ -144,6 +144,57 @@ def test_local_differs_only_where_the_emulator_has_a_gap(
     assert our_functions(aws["Service"]).keys() == our_functions(local["Service"]).keys()
 
 
+def test_the_page_may_show_photos_by_their_presigned_addresses(aws: dict[str, Template]) -> None:
+    outputs = aws["Storage"]["Outputs"].values()
+    (data,) = [name for name in aws["Storage"]["Resources"] if name.startswith("Data")
+               and aws["Storage"]["Resources"][name]["Type"] == "AWS::S3::Bucket"]  # fmt: skip
+    (export,) = [
+        one["Export"]["Name"]
+        for one in outputs
+        if one["Value"] == {"Fn::GetAtt": [data, "RegionalDomainName"]}
+    ]
+    (policy,) = resources(aws["Web"], "AWS::CloudFront::ResponseHeadersPolicy").values()
+    assert f'img-src \'self\' blob: data: https://", {{"Fn::ImportValue": "{export}"}}' in (
+        json.dumps(policy)
+    )
+
+
+def test_a_batch_of_photos_is_seen_again_only_after_six_timeouts(aws: dict[str, Template]) -> None:
+    # AWS advises six times the function's timeout, so that throttled batches are not lost.
+    queues = resources(aws["Service"], "AWS::SQS::Queue")
+    (photos,) = [queue for name, queue in queues.items() if name.startswith("Photos")]
+    classify = our_functions(aws["Service"])["classify"]
+    assert photos["Properties"]["VisibilityTimeout"] >= 6 * classify["Timeout"]
+
+
+def statements_of(template: Template, function: str) -> list[dict[str, Any]]:
+    """What a function's role may do."""
+    (policy,) = [
+        policy
+        for name, policy in resources(template, "AWS::IAM::Policy").items()
+        if name.startswith(f"{function}ServiceRole")
+    ]
+    found: list[dict[str, Any]] = policy["Properties"]["PolicyDocument"]["Statement"]
+    return found
+
+
+def test_functions_may_touch_only_what_they_use(aws: dict[str, Template]) -> None:
+    def said(function: str) -> str:
+        return json.dumps(statements_of(aws["Service"], function))
+
+    assert "/images/*" not in said("Catalog")  # it gives no address of a photo
+    assert "/images/*" not in said("PublishModel")  # it lists photos and reads none
+    assert "s3:ListBucket" in said("PublishModel")
+    assert "s3:Put" not in said("Classify")
+
+
+def test_no_log_outlives_its_stack(aws: dict[str, Template]) -> None:
+    for template in aws.values():
+        for name, group in resources(template, "AWS::Logs::LogGroup").items():
+            assert group["DeletionPolicy"] == "Delete", name
+            assert group["Properties"]["RetentionInDays"], name
+
+
 def test_training_ends_by_publishing_the_model_it_made(aws: dict[str, Template]) -> None:
     (machine,) = resources(aws["Training"], "AWS::StepFunctions::StateMachine").values()
     parts = machine["Properties"]["DefinitionString"]["Fn::Join"][1]

@@ -25,6 +25,9 @@ def table(name: str) -> Any:
 def _config(service: str) -> Config:
     local = "AWS_ENDPOINT_URL" in os.environ  # the emulator serves buckets by path, not by name
     if service == "s3":
-        style = {"addressing_style": "path"} if local else {}
+        # Not as it comes: then presigned addresses are of bucket.s3.amazonaws.com, which sends
+        # a young bucket's visitors elsewhere, and which the page's Content-Security-Policy bars.
+        regional = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+        style = {"addressing_style": "path"} if local else regional
         return Config(signature_version="s3v4", s3=style, max_pool_connections=32)
     return Config(retries={"mode": "standard", "max_attempts": 5})

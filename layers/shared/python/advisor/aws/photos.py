@@ -12,10 +12,11 @@ from urllib.parse import quote_plus, unquote, unquote_plus
 from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
-from advisor.errors import NotFoundError
+from advisor.errors import NotFoundError, UnreadableImageError
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
+MAX_HASHED_BYTES: Final = 1 << 30  # some 15 s of a function's time; a film must not take more
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHUNK = 1 << 20
 
@@ -43,10 +44,13 @@ class StoredPhoto:
     product_id: str
 
 
-def read_photo(place: PhotoPlace, *, max_bytes: int) -> StoredPhoto:
+def read_photo(
+    place: PhotoPlace, *, max_bytes: int, max_hashed_bytes: int = MAX_HASHED_BYTES
+) -> StoredPhoto:
     """Read a photo; of one of more than max_bytes only its hash, in constant memory.
 
-    Raises: NotFoundError if it is not there (any more).
+    Raises: NotFoundError if it is not there (any more); UnreadableImageError, without reading
+        it, for more than max_hashed_bytes.
     """
     try:
         answer = client("s3").get_object(Bucket=place.bucket, Key=place.key)
@@ -55,6 +59,9 @@ def read_photo(place: PhotoPlace, *, max_bytes: int) -> StoredPhoto:
             raise NotFoundError(f"no photo {place.key!r}") from error
         raise
     size = answer["ContentLength"]
+    if size > max_hashed_bytes:
+        answer["Body"].close()
+        raise UnreadableImageError(f"{place.key!r} of {size} bytes is too large to be a photo")
     digest, kept = hashlib.sha256(), bytearray()
     for chunk in answer["Body"].iter_chunks(_CHUNK):
         digest.update(chunk)

@@ -1,0 +1,36 @@
+"""Where photos lie in S3, and the addresses that a browser is given for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.aws import clients
+from advisor.aws.photos import PhotoPlace, address, read_photo, upload_form
+from advisor.errors import UnreadableImageError
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_addresses_are_of_the_buckets_own_region(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    clients.client.cache_clear()
+    try:
+        place = PhotoPlace("data", "images/a b.jpg")
+        form = upload_form(place, content_type="", max_bytes=1)
+        # What the page's Content-Security-Policy allows: the bucket's regional domain name.
+        assert address(place).startswith(f"https://data.s3.{region}.amazonaws.com/images/a%20b.jpg")
+        assert form["url"] == f"https://data.s3.{region}.amazonaws.com/"
+    finally:
+        clients.client.cache_clear()
+
+
+def test_what_is_too_large_to_be_hashed_is_not_read() -> None:
+    clients.client("s3").put_object(Bucket="uploads", Key="film.mov", Body=b"12345")
+    place = PhotoPlace("uploads", "film.mov")
+    assert read_photo(place, max_bytes=4, max_hashed_bytes=5).data is None
+    with pytest.raises(UnreadableImageError, match="5 bytes"):
+        read_photo(place, max_bytes=4, max_hashed_bytes=4)
