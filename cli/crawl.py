@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.errors import UsageError
+
 if TYPE_CHECKING:
+    from advisor.crawling.crawl_settings import CrawlSettings
+    from advisor.crawling.spiders.base import Spider
     from advisor.crawling.statistics import Statistics
 
 SHOP_DOWN_STATUS = 3
@@ -35,16 +39,19 @@ INTERRUPTED_STATUS = 130
 @click.option(
     "--delay",
     type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
     help="Seconds between two requests to a host; a longer Crawl-delay in robots.txt wins.",
 )
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Requests at a time to a host: 16.")
+@click.option("--depth", type=click.IntRange(min=1), help="Follow so many links from the start.")
+@click.option("--pages", type=click.IntRange(min=1), help="Stop after so many pages: 100000.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Stop after so many minutes.")
 @click.option(
-    "--concurrency",
-    type=click.IntRange(1, 16),
-    default=16,
-    show_default=True,
-    help="Requests at a time to a host.",
+    "--set",
+    "-s",
+    "others",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Any other setting, as min_items_a_minute=0; docs/crawl-settings.md lists them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as a JSON object.")
 @click.pass_context
@@ -56,8 +63,12 @@ def command(
     base_url: str,
     shop: str,
     limit: int | None,
-    delay: float,
-    concurrency: int,
+    delay: float | None,
+    concurrency: int | None,
+    depth: int | None,
+    pages: int | None,
+    minutes: float | None,
+    others: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Crawl a shop with SPIDER: its goods, its photos by category, its pages.
@@ -68,14 +79,18 @@ def command(
     reached its --limit with a higher one. After a complete crawl the same command crawls afresh;
     the earlier items stay in place until the new ones are complete. Photos are never deleted.
 
+    A flag wins over what the spider says of its shop, and that over the default. The crawl also
+    ends when it finds fewer than 10 items a minute, after its first 500 pages.
+
     Exit status: 3 if the shop does not answer, 130 after Ctrl-C.
 
     \b
     Examples:
       advisor crawl harveynorman --out shop --limit 200
       advisor crawl schema-org --base-url https://shop.example --out shop --delay 1
+      advisor crawl schema-org --base-url https://shop.example --out shop -s cookies=currency=EUR
     """
-    from advisor.crawling import loop
+    from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.fetch import Fetcher
     from advisor.crawling.folder import CrawlFolder
@@ -85,9 +100,19 @@ def command(
     chosen = make_spider(spider, base_url)
     name = shop_name(chosen, shop)
     identity = {"spider": chosen.name, "base_url": chosen.base_url, "shop": name}
+    settings = _settings(
+        chosen,
+        others,
+        max_items=limit,
+        delay_s=delay,
+        concurrency=concurrency,
+        max_depth=depth,
+        max_pages=pages,
+        max_seconds=None if minutes is None else minutes * 60,
+    )
     started = time.monotonic()
-    with CrawlFolder(out, identity=identity, max_items=limit) as folder, _stop_flag() as stopped:
-        fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url))
+    with CrawlFolder(out, identity=identity, settings=settings) as folder, _stop_flag() as stopped:
+        fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
         with _progress(name) as show:
             crawl = loop.Crawl(
                 chosen,
@@ -95,7 +120,7 @@ def command(
                 frontier=folder.frontier,
                 sink=folder,
                 fetcher=fetcher,
-                policy=loop.Policy(concurrency=concurrency, delay_s=delay, max_items=limit),
+                settings=settings,
                 should_stop=stopped.is_set,
                 on_progress=show,
             )
@@ -110,25 +135,45 @@ def command(
             "finish_reason": reason,
             "resumed": folder.resumed,
         }
-    if as_json or reason != loop.SHOP_DOWN or statistics.pages:
+    if as_json or reason != finish.SHOP_DOWN or statistics.pages:
         _print(figures, as_json=as_json)
     _tell(reason, statistics, base_url=chosen.base_url)
-    if reason == loop.SHOP_DOWN:
+    if reason == finish.SHOP_DOWN:
         ctx.exit(SHOP_DOWN_STATUS)
-    if reason == loop.STOPPED:
+    if reason == finish.STOPPED:
         ctx.exit(INTERRUPTED_STATUS)
+
+
+def _settings(spider: Spider, others: tuple[str, ...], **flags: Any) -> CrawlSettings:
+    """The defaults, under what the spider needs, under what the user asks for."""
+    from advisor.crawling.crawl_settings import CrawlSettings
+
+    given: list[dict[str, Any]] = []
+    for text in others:
+        name, found, value = text.partition("=")
+        if not found:
+            raise UsageError(f"--set {text!r} is not of the form NAME=VALUE")
+        given.append({name.strip(): value.strip()})
+    asked = {name: value for name, value in flags.items() if value is not None}
+    return CrawlSettings().with_overrides(spider.settings, asked, *given)
 
 
 def _tell(reason: str, statistics: Statistics, *, base_url: str) -> None:
     """The one sentence on stderr that the figures alone do not tell."""
-    from advisor.crawling import loop
+    from advisor.crawling import finish
 
-    if reason == loop.SHOP_DOWN:
+    if reason == finish.SHOP_DOWN:
         click.echo(
             f"advisor: {base_url} does not answer; the same command goes on when it does", err=True
         )
-    elif reason == loop.STOPPED:
-        click.echo("advisor: stopped; the same command goes on from here", err=True)
+    elif reason in (finish.STOPPED, finish.TIME_BUDGET):
+        click.echo(f"advisor: {reason}; the same command goes on from here", err=True)
+    elif reason == finish.TOO_FEW_ITEMS:
+        click.echo(
+            "advisor: ended because it found too few items a minute; "
+            "-s min_items_a_minute=0 goes on to the end",
+            err=True,
+        )
     elif not statistics.items:
         why = ", ".join([*statistics.errors, *statistics.dropped]) or "no product pages found"
         click.echo(f"advisor: {base_url} gave no items ({why})", err=True)

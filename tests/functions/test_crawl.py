@@ -303,7 +303,7 @@ def test_photos_of_another_host_get_a_token_of_their_own(world: World) -> None:
 
 
 def test_a_shop_that_is_down_fails_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advisor.crawling.loop.Policy.backoff_s", lambda *_: 0.01)
+    monkeypatch.setattr("advisor.crawling.loop.CrawlSettings.backoff_s", lambda *_: 0.01)
     with serving() as shop:
         url = shop.url
     answer = start_crawl(
@@ -329,7 +329,7 @@ def test_a_turn_without_time_left_passes_the_token_on(world: World) -> None:
         run_id = world.start(shop)["run_id"]
         (record,) = world.tokens()
         turn = world.service.take_turn(Token.from_record(record), budget_s=0)
-        assert turn.reason == "time budget"
+        assert turn.reason == "turn over"
         assert shop.asked == []
         assert world.work_off() == 1
     assert world.run(run_id).items == 30

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 JPEG = b"\xff\xd8\xff\xe0" + b"photo " * 20
@@ -24,7 +25,8 @@ class Answer:
 
 
 class Shop(ThreadingHTTPServer):
-    """Serves `pages` by path with query; `asked` lists the paths in the order they came."""
+    """Serves `pages` by path with query; `asked` lists the paths in the order they came,
+    `headers` what came with them."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -33,6 +35,7 @@ class Shop(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages = dict(pages)
         self.asked: list[str] = []
+        self.headers: list[Message] = []
         self.lock = threading.Lock()
 
     @property
@@ -62,6 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             again = self.path in self.server.asked
             self.server.asked.append(self.path)
+            self.server.headers.append(self.headers)
         answer = self.server.pages.get(self.path, Answer("nothing here", status=404))
         if again and answer.then:
             answer = answer.then

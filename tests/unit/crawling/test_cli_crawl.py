@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.folder import CrawlFolder
 from advisor.errors import AdvisorError, DataError, UsageError
 from cli.crawl import command
@@ -48,6 +49,7 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
     with serving(pages) as shop:
         figures = _figures(shop, tmp_path / "out", "--shop", "corner")
     assert figures.pop("seconds") > 0
+    assert figures.pop("bytes") > 1000
     assert figures == {
         "pages": 4,
         "items": 3,
@@ -140,14 +142,14 @@ def test_crawls_afresh_after_the_end_and_replaces_the_lines_when_complete(tmp_pa
     assert not list((tmp_path / ".crawl").glob("*.jsonl"))
 
 
-def _open(out: Path, shop: Shop, *, max_items: int | None = None) -> CrawlFolder:
+def _open(out: Path, shop: Shop, **settings: int) -> CrawlFolder:
     name = shop.url.removeprefix("http://").replace(":", "-")
     identity = {"spider": "schema-org", "base_url": shop.url, "shop": name}
-    return CrawlFolder(out, identity=identity, max_items=max_items)
+    return CrawlFolder(out, identity=identity, settings=CrawlSettings(**settings))
 
 
 def test_a_shop_that_is_down_ends_with_status_3(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("advisor.crawling.loop.Policy.backoff_s", lambda *_: 0.01)
+    monkeypatch.setattr("advisor.crawling.loop.CrawlSettings.backoff_s", lambda *_: 0.01)
     with serving(shop_of(3)) as shop:
         pass
     result = _crawl(shop, tmp_path, "--json")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.decide import decide, decide_failure
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page, Request, Response
@@ -33,16 +34,19 @@ class OneItem:
         return self.found
 
 
-class Twice:
-    max_attempts = 2
+class Exactly(CrawlSettings):
+    """Waits without chance."""
 
     def backoff_s(self, attempts: int) -> float:
         return 2.0**attempts
 
 
+TWICE = Exactly(max_attempts=2)
+
+
 def _decide(request: Request, response: Response, found: ParsedPage = ParsedPage()):  # type: ignore[no-untyped-def]  # noqa: B008
     return decide(
-        request, response, spider=OneItem(found), shop="corner", retries=Twice(), now=1000.0
+        request, response, spider=OneItem(found), shop="corner", settings=TWICE, now=1000.0
     )
 
 
@@ -134,6 +138,14 @@ def test_a_photo_is_known_by_its_bytes() -> None:
     assert _decide(PHOTO, page).errors == ("not an image",)
 
 
+def test_a_photo_of_a_few_pixels_is_dropped() -> None:
+    pixel = b"GIF89a" + b"\x01\x00\x20\x00" + bytes(30)
+    outcome = _decide(PHOTO, Response(url=PHOTO.url, status=200, body=pixel))
+    assert (outcome.photo, outcome.dropped) == (None, ("small photo",))
+    wide = b"GIF89a" + b"\x20\x00\x20\x00" + bytes(30)
+    assert _decide(PHOTO, Response(url=PHOTO.url, status=200, body=wide)).photo is not None
+
+
 def test_failures_are_tried_again_later_and_later_then_counted() -> None:
     broken = Response(url=PAGE.url, status=500)
     first = _decide(PAGE, broken)
@@ -141,10 +153,10 @@ def test_failures_are_tried_again_later_and_later_then_counted() -> None:
     second = _decide(first.request, broken)
     assert (second.retry_in_s, second.errors) == (None, ("http 500",))
     error = FetchError("down", reason="connection", retryable=True)
-    assert decide_failure(PAGE, error, retries=Twice()).retry_in_s == 1.0
-    assert decide_failure(first.request, error, retries=Twice()).errors == ("connection",)
+    assert decide_failure(PAGE, error, settings=TWICE).retry_in_s == 1.0
+    assert decide_failure(first.request, error, settings=TWICE).errors == ("connection",)
     final = FetchError("no", reason="too large")
-    assert decide_failure(PAGE, final, retries=Twice()).errors == ("too large",)
+    assert decide_failure(PAGE, final, settings=TWICE).errors == ("too large",)
 
 
 def test_a_host_that_asks_for_a_pause_gets_it() -> None:

@@ -12,11 +12,10 @@ import zlib
 import pytest
 
 from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.crawl_settings import USER_AGENT, CrawlSettings
 from advisor.crawling.fetch import (
     MAX_HOPS,
-    USER_AGENT,
     Fetcher,
-    Limits,
     fetch_following,
     retry_after_s,
 )
@@ -26,7 +25,7 @@ from tests.unit.crawling.loopback import Answer, Shop, serving
 
 
 def _fetcher(shop: Shop, **limits: float) -> Fetcher:
-    return Fetcher(AddressPolicy.for_base_url(shop.url), limits=Limits(**limits))  # type: ignore[arg-type]
+    return Fetcher(AddressPolicy.for_base_url(shop.url), settings=CrawlSettings(**limits))  # type: ignore[arg-type]
 
 
 def test_fetches_a_page_and_keeps_what_the_host_says_of_it() -> None:
@@ -141,7 +140,9 @@ def test_a_page_that_never_ends_runs_out_of_time() -> None:
         thread = threading.Thread(target=drip)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        fetcher = Fetcher(AddressPolicy.for_base_url(url), limits=Limits(total_s=0.3, read_s=5))
+        fetcher = Fetcher(
+            AddressPolicy.for_base_url(url), settings=CrawlSettings(total_s=0.3, read_s=5)
+        )
         started = time.monotonic()
         with pytest.raises(FetchError) as caught:
             fetcher.fetch(Request(url))
@@ -213,3 +214,35 @@ def test_retry_after_as_a_date() -> None:
     assert retry_after_s(answer("Thu, 01 Jan 1970 00:00:00 GMT"), now=50) == 0
     assert retry_after_s(answer("soon"), now=50) is None
     assert retry_after_s(answer(""), now=50) is None
+
+
+def test_headers_and_cookies_go_to_the_shop_alone() -> None:
+    with serving({"/": Answer("a")}) as shop, serving({"/": Answer("b")}) as photos:
+        port = photos.server_port
+        policy = AddressPolicy(frozenset({("127.0.0.1", shop.server_port), ("localhost", port)}))
+        settings = CrawlSettings(
+            user_agent="Ours/2", headers={"X-Store": "7"}, cookies={"currency": "EUR", "a": "b"}
+        )
+        fetcher = Fetcher(policy, settings=settings)
+        fetcher._sites = {"127.0.0.1"}
+        fetcher.fetch(Request(f"{shop.url}/"))
+        fetcher.fetch(Request(f"http://localhost:{port}/", "photo"))
+        fetcher.close()
+    own, other = shop.headers[0], photos.headers[0]
+    assert (own["X-Store"], own["Cookie"]) == ("7", "currency=EUR; a=b")
+    assert own["User-Agent"] == other["User-Agent"] == "Ours/2"
+    assert other["X-Store"] is other["Cookie"] is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_cookies_of_the_shop_are_kept_for_all_threads_where_asked_for(kept: bool) -> None:
+    with serving({"/": Answer("a", headers={"Set-Cookie": "session=1; Path=/"})}) as shop:
+        policy = AddressPolicy.for_base_url(shop.url)
+        fetcher = Fetcher(policy, settings=CrawlSettings(keep_cookies=kept, cookies={"a": "b"}))
+        fetcher.fetch(Request(f"{shop.url}/"))
+        thread = threading.Thread(target=fetcher.fetch, args=[Request(f"{shop.url}/")])
+        thread.start()
+        thread.join()
+        fetcher.close()
+    assert shop.headers[0]["Cookie"] == "a=b"
+    assert shop.headers[1]["Cookie"] == ("a=b; session=1" if kept else "a=b")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor.crawling import loop
+from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import Fetch, Fetcher
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.sink import Results
@@ -23,7 +24,7 @@ from advisor.errors import FetchError
 from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
 
 BASE = "http://shop.test"
-QUICK = loop.Policy(first_backoff_s=0.01)
+QUICK = CrawlSettings(first_backoff_s=0.01)
 
 
 class Kept:
@@ -85,7 +86,7 @@ def _crawl(
     fetcher: Fetch,
     *,
     base: str = BASE,
-    policy: loop.Policy = QUICK,
+    settings: CrawlSettings = QUICK,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[loop.Crawl, Kept, SqliteFrontier]]:
     kept = Kept()
@@ -97,7 +98,7 @@ def _crawl(
             frontier=frontier,
             sink=kept,
             fetcher=fetcher,
-            policy=policy,
+            settings=settings,
             should_stop=should_stop,
         )
         crawl.seed()
@@ -132,8 +133,9 @@ def test_crawls_a_shop_with_the_troubles_of_a_real_one(tmp_path: Path) -> None:
         serving(pages) as shop,
         _crawl(tmp_path, _real(shop), base=shop.url) as (crawl, kept, frontier),
     ):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
         counts = dict(frontier.counts())
+        assert counts.pop("bytes") > 30 * 100
         asked = Counter(shop.asked)
     expected = {"SLOW", "S0", "S1", "S2", *(f"S{at}" for at in range(10, 30))}
     assert set(kept.items) == expected
@@ -163,8 +165,8 @@ def test_asks_a_host_for_at_most_so_many_pages_at_a_time(tmp_path: Path) -> None
         return _web(shop_of(60))(url)
 
     web = FakeWeb(answer)
-    with _crawl(tmp_path, web, policy=loop.Policy(concurrency=5)) as (crawl, kept, _):
-        assert crawl.run() == loop.FINISHED
+    with _crawl(tmp_path, web, settings=CrawlSettings(concurrency=5)) as (crawl, kept, _):
+        assert crawl.run() == finish.FINISHED
     assert len(kept.items) == 60
     assert web.most["shop.test"] == 5
 
@@ -173,8 +175,8 @@ def test_asks_a_host_for_at_most_so_many_pages_at_a_time(tmp_path: Path) -> None
 def test_keeps_the_delay_between_answer_and_next_request(tmp_path: Path, robots: str) -> None:
     pages = shop_of(4) | {"/robots.txt": Answer(robots, content_type="text/plain")}
     web = FakeWeb(_web(pages))
-    policy = loop.Policy(delay_s=0.0 if robots else 0.05)
-    with _crawl(tmp_path, web, policy=policy) as (crawl, kept, _):
+    settings = CrawlSettings(delay_s=0.0 if robots else 0.05)
+    with _crawl(tmp_path, web, settings=settings) as (crawl, kept, _):
         crawl.run()
     assert len(kept.items) == 4
     times = [at for at, _ in web.asked]
@@ -183,12 +185,16 @@ def test_keeps_the_delay_between_answer_and_next_request(tmp_path: Path, robots:
 
 def test_stops_at_the_limit_with_the_photos_of_its_items(tmp_path: Path) -> None:
     web = FakeWeb(_web(shop_of(50)))
-    with _crawl(tmp_path, web, policy=loop.Policy(max_items=7)) as (crawl, kept, _):
-        assert crawl.run() == loop.LIMIT
+    with _crawl(tmp_path, web, settings=CrawlSettings(max_items=7)) as (crawl, kept, _):
+        assert crawl.run() == finish.LIMIT
     assert len(kept.items) == 7
     assert sorted(owner for owner, _ in kept.photos) == sorted(f"corner:{i}" for i in kept.items)
-    with _crawl(tmp_path, web, policy=loop.Policy(max_items=20)) as (crawl, more, frontier):
-        assert crawl.run() == loop.LIMIT
+    with _crawl(tmp_path, web, settings=CrawlSettings(max_items=20)) as (
+        crawl,
+        more,
+        frontier,
+    ):
+        assert crawl.run() == finish.LIMIT
         assert frontier.counts()["items"] == 20
     assert len({*kept.items, *more.items}) == 20
 
@@ -196,11 +202,11 @@ def test_stops_at_the_limit_with_the_photos_of_its_items(tmp_path: Path) -> None
 def test_a_page_with_more_items_than_the_limit_leaves_is_kept_for_later(tmp_path: Path) -> None:
     scripts = "".join(str(product_page(f"S{at}", image=None).body) for at in range(5))
     web = FakeWeb(_web({"/": Answer(scripts)}))
-    with _crawl(tmp_path, web, policy=loop.Policy(max_items=3)) as (crawl, kept, _):
-        assert crawl.run() == loop.LIMIT
+    with _crawl(tmp_path, web, settings=CrawlSettings(max_items=3)) as (crawl, kept, _):
+        assert crawl.run() == finish.LIMIT
     assert len(kept.items) == 3
     with _crawl(tmp_path, web) as (crawl, more, _):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
     assert sorted(kept.items + more.items) == [f"S{at}" for at in range(5)]
 
 
@@ -209,8 +215,12 @@ def test_a_calendar_that_links_to_itself_for_ever_ends_at_the_page_budget(tmp_pa
         day = int(url.rpartition("=")[2]) if "=" in url else 0
         return _web({url.removeprefix(BASE): listing(f"/?day={day + 1}", f"/?day={day + 2}")})(url)
 
-    with _crawl(tmp_path, FakeWeb(answer), policy=loop.Policy(max_pages=40)) as (crawl, kept, _):
-        assert crawl.run() == loop.PAGE_BUDGET
+    with _crawl(tmp_path, FakeWeb(answer), settings=CrawlSettings(max_pages=40)) as (
+        crawl,
+        kept,
+        _,
+    ):
+        assert crawl.run() == finish.PAGE_BUDGET
     assert 40 <= len(kept.pages) < 40 + 32  # what was under way is kept
 
 
@@ -220,7 +230,7 @@ def test_a_shop_that_is_down_is_told_after_a_few_tries(tmp_path: Path) -> None:
 
     web = FakeWeb(answer)
     with _crawl(tmp_path, web) as (crawl, _, _):
-        assert crawl.run() == loop.SHOP_DOWN
+        assert crawl.run() == finish.SHOP_DOWN
     assert [url for _, url in web.asked] == [f"{BASE}/robots.txt"] * QUICK.max_attempts
 
 
@@ -237,9 +247,9 @@ def test_a_shop_that_goes_down_in_the_middle_loses_nothing(tmp_path: Path) -> No
         return up(url)
 
     with _crawl(tmp_path, FakeWeb(dying)) as (crawl, kept, _):
-        assert crawl.run() == loop.SHOP_DOWN
+        assert crawl.run() == finish.SHOP_DOWN
     with _crawl(tmp_path, FakeWeb(up)) as (crawl, rest, frontier):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
         lost = frontier.counts().get("errors:connection", 0)
     assert len(kept.items) + len(rest.items) + lost >= 60
     assert not {*kept.items} & {*rest.items}
@@ -259,7 +269,7 @@ def test_a_photo_host_that_is_down_costs_its_photos_only(tmp_path: Path) -> None
         return _web(pages)(url)
 
     with _crawl(tmp_path, FakeWeb(answer)) as (crawl, kept, frontier):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
         assert frontier.counts()["errors:host down"] == 5
     assert len(kept.items) == 5
 
@@ -271,7 +281,7 @@ def test_a_fetcher_that_crashes_is_counted_and_does_not_hang_the_crawl(tmp_path:
         return _web(shop_of(8))(url)
 
     with _crawl(tmp_path, FakeWeb(answer)) as (crawl, kept, frontier):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
         assert frontier.counts()["errors:ZeroDivisionError"] == 1
     assert len(kept.items) == 7
 
@@ -288,7 +298,7 @@ def test_a_host_that_asks_for_a_pause_is_left_alone_as_a_whole(tmp_path: Path) -
 
     web = FakeWeb(answer)
     with _crawl(tmp_path, web) as (crawl, kept, _):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
     assert len(kept.items) == 3
     assert web.asked[2][0] - web.asked[1][0] >= 1
 
@@ -296,10 +306,94 @@ def test_a_host_that_asks_for_a_pause_is_left_alone_as_a_whole(tmp_path: Path) -
 def test_a_stop_leaves_a_crawl_to_go_on_with(tmp_path: Path) -> None:
     web = FakeWeb(_web(shop_of(40)))
     with _crawl(tmp_path, web, should_stop=lambda: len(web.asked) > 25) as (crawl, kept, _):
-        assert crawl.run() == loop.STOPPED
+        assert crawl.run() == finish.STOPPED
     assert 0 < len(kept.items) < 40
     with _crawl(tmp_path, web) as (crawl, rest, _):
-        assert crawl.run() == loop.FINISHED
+        assert crawl.run() == finish.FINISHED
     assert sorted(kept.items + rest.items) == sorted(f"S{at}" for at in range(40))
     fetched = Counter(url for _, url in web.asked)
     assert max(fetched.values()) == 1
+
+
+def test_follows_so_many_links_from_the_start_and_goes_the_shortest_way(tmp_path: Path) -> None:
+    pages = {
+        "/": listing("/a", "/b"),
+        "/a": listing("/deep"),
+        "/b": listing("/c"),
+        "/c": listing("/d"),
+        "/deep": Answer(status=301, headers={"Location": "/deeper"}),
+        "/deeper": listing("/e"),
+    }
+    web = FakeWeb(_web(pages))
+    with _crawl(tmp_path, web, settings=CrawlSettings(max_depth=2)) as (crawl, _, _):
+        assert crawl.run() == finish.FINISHED
+    asked = {url.removeprefix(BASE) for _, url in web.asked}
+    assert asked == {"/robots.txt", "/", "/a", "/b", "/c", "/deep", "/deeper"}
+
+
+def test_the_depth_is_kept_over_a_stop(tmp_path: Path) -> None:
+    chain = {f"/{at}": listing(f"/{at + 1}") for at in range(9)} | {"/": listing("/0")}
+    web = FakeWeb(_web(chain))
+    settings = CrawlSettings(max_depth=5)
+    for pages in (3, 9):
+        stop = lambda: len(web.asked) > pages  # noqa: B023, E731
+        with _crawl(tmp_path, web, settings=settings, should_stop=stop) as (crawl, _, _):
+            crawl.run()
+    assert web.asked[-1][1] == f"{BASE}/4"
+
+
+def test_ends_when_its_bytes_or_its_time_are_spent(tmp_path: Path) -> None:
+    web = FakeWeb(_web(shop_of(60)))
+    with _crawl(tmp_path, web, settings=CrawlSettings(max_bytes=5000)) as (crawl, kept, frontier):
+        assert crawl.run() == finish.BYTE_BUDGET
+        assert 0 < len(kept.items) < 60
+        assert frontier.counts()["bytes"] >= 5000
+    slow = CrawlSettings(max_seconds=0.05, delay_s=0.04)
+    with _crawl(tmp_path, web, settings=slow) as (crawl, _, _):
+        assert crawl.run() == finish.TIME_BUDGET
+
+
+def test_ends_when_minutes_bring_too_few_items(tmp_path: Path) -> None:
+    now = [1000.0]
+
+    def answer(url: str) -> Response:
+        now[0] += 0.1
+        day = int(url.rpartition("=")[2]) if "=" in url else 0
+        return _web({url.removeprefix(BASE): listing(f"/?day={day + 1}")})(url)
+
+    def crawl_with(least: int, folder: Path) -> str:
+        (folder / "state").mkdir(parents=True)
+        with SqliteFrontier(folder / "state" / "frontier.sqlite") as frontier:
+            crawl = loop.Crawl(
+                SchemaOrg(BASE),
+                shop="corner",
+                frontier=frontier,
+                sink=Kept(),
+                fetcher=FakeWeb(answer),
+                settings=CrawlSettings(min_items_a_minute=least, max_pages=2500),
+                clock=lambda: now[0],
+            )
+            crawl.seed()
+            return crawl.run()
+
+    assert crawl_with(10, tmp_path / "dry") == finish.TOO_FEW_ITEMS
+    assert crawl_with(0, tmp_path / "all") == finish.PAGE_BUDGET
+
+
+def test_redirects_are_left_alone_where_that_is_asked_for(tmp_path: Path) -> None:
+    web = FakeWeb(_web({"/": Answer(status=301, headers={"Location": "/new"})}))
+    with _crawl(tmp_path, web, settings=CrawlSettings(follow_redirects=False)) as (crawl, _, f):
+        crawl.run()
+        assert f.counts()["errors:redirect"] == 1
+    assert len(web.asked) == 2
+
+
+def test_follows_links_to_hosts_that_are_allowed_besides_its_own(tmp_path: Path) -> None:
+    home = listing("http://outlet.test/p", "http://else.test/p")
+    spider_sees = {"/": home, "http://outlet.test/p": product_page("OUT", image=None)}
+    web = FakeWeb(_web(spider_sees))
+    settings = CrawlSettings(allowed_hosts=("outlet.test",))
+    with _crawl(tmp_path, web, settings=settings) as (crawl, kept, _):
+        crawl.run()
+    assert kept.items == ["OUT"]
+    assert not any("else.test" in url for _, url in web.asked)

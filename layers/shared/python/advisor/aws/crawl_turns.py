@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from advisor.aws.crawl_store import CrawlStore, ItemTables
@@ -26,10 +27,12 @@ from advisor.aws.frontier import (
 from advisor.aws.host_frontier import HostFrontier, LeaseLostError
 from advisor.aws.leases import Lease, holding_run, release_lease, take_lease
 from advisor.aws.tokens import Token, TokenQueue
-from advisor.crawling import loop
+from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import Fetch, Fetcher
 from advisor.crawling.messages import Request
+from advisor.crawling.spiders.base import Spider
 from advisor.crawling.spiders.registry import make_spider, shop_name
 from advisor.errors import NotFoundError
 
@@ -72,7 +75,7 @@ class CrawlService:
     queue: TokenQueue
     bucket: str = ""
     tables: ItemTables | None = None
-    fetcher: Callable[[AddressPolicy], Fetch] = Fetcher
+    fetcher: Callable[..., Fetch] = Fetcher
     clock: Callable[[], float] = time.time
 
     def start(
@@ -137,7 +140,7 @@ class CrawlService:
         """
         run = read_run(self.frontier_table, run_id)
         return end_run(
-            self.frontier_table, run, status=FINISHED, reason=loop.STOPPED, now=self.clock()
+            self.frontier_table, run, status=FINISHED, reason=finish.STOPPED, now=self.clock()
         )
 
     def sweep(self) -> Swept:
@@ -158,6 +161,7 @@ class CrawlService:
 
     def _crawl(self, run: RunStatus, lease: Lease, *, deadline: float) -> str:
         spider = make_spider(run.spider, run.base_url)
+        settings = _settings(spider, run)
         woken: set[str] = set()
         assert self.tables is not None  # noqa: S101 (only the crawl function takes turns)
         with (
@@ -168,7 +172,7 @@ class CrawlService:
                 on_work=woken.add,
                 clock=self.clock,
             ) as frontier,
-            closing(self.fetcher(AddressPolicy.for_base_url(spider.base_url))) as fetcher,
+            closing(self._fetcher(spider, settings)) as fetcher,
             CrawlStore(
                 self.bucket,
                 self.tables,
@@ -184,15 +188,19 @@ class CrawlService:
                 frontier=frontier,
                 sink=store,
                 fetcher=fetcher,
-                policy=loop.Policy(max_items=run.limit or None),
+                settings=settings,
                 should_stop=self._stop_flag(run.run_id),
                 on_progress=lambda _: self._wake(run.run_id, woken),
                 deadline=deadline,
+                started_at=datetime.fromisoformat(run.started_at).timestamp(),
                 clock=self.clock,
             )
             reason = crawl.run()
         self._wake(run.run_id, woken)
         return reason
+
+    def _fetcher(self, spider: Spider, settings: CrawlSettings) -> Fetch:
+        return self.fetcher(AddressPolicy.for_base_url(spider.base_url), settings=settings)
 
     def _wake(self, run_id: str, hosts: set[str]) -> None:
         """Send a token to each host that this turn added work for."""
@@ -214,9 +222,12 @@ class CrawlService:
     def _pass_on(self, token: Token, reason: str) -> bool:
         """Send the token on if there is more to do; whether this ended the run."""
         now = self.clock()
-        if reason == loop.STOPPED:
+        if reason == finish.STOPPED:
             return False
-        if reason == loop.SHOP_DOWN:
+        if reason in (finish.TIME_BUDGET, finish.TOO_FEW_ITEMS):
+            run = read_run(self.frontier_table, token.run_id)
+            return end_run(self.frontier_table, run, status=FINISHED, reason=reason, now=now)
+        if reason == finish.SHOP_DOWN:
             run = read_run(self.frontier_table, token.run_id)
             return end_run(self.frontier_table, run, status=FAILED, reason=reason, now=now)
         due = next_due(self.frontier_table, token.run_id, token.host)
@@ -238,12 +249,13 @@ class CrawlService:
                 return False
             if next_due(self.frontier_table, run_id, host) is not None:
                 return False
-        policy = loop.Policy()
-        reason = loop.FINISHED
-        if run.limit and run.items >= run.limit:
-            reason = loop.LIMIT
-        elif policy.max_pages and run.pages >= policy.max_pages:
-            reason = loop.PAGE_BUDGET
+        settings = _settings(make_spider(run.spider, run.base_url), run)
+        reason = settings.spent(run.counts) or finish.FINISHED
         return end_run(
             self.frontier_table, run, status=FINISHED, reason=reason, now=now, if_unchanged=True
         )
+
+
+def _settings(spider: Spider, run: RunStatus) -> CrawlSettings:
+    limit = {"max_items": run.limit} if run.limit else {}
+    return CrawlSettings().with_overrides(spider.settings, limit)

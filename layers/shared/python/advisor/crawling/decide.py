@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import MAX_HOPS, retry_after_s
 from advisor.crawling.items import REQUIRED, Item
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.photos import Photo, make_photo
 from advisor.crawling.spiders.base import ParsedPage, Spider
-from advisor.crawling.urls import is_web_url, site_of
+from advisor.crawling.urls import host_of, is_web_url, site_of
 from advisor.errors import FetchError
 
-_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SLOW_DOWN_STATUSES = frozenset({429, 503})
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _MAX_RETRY_AFTER_S = 3600.0
@@ -26,7 +25,7 @@ class Outcome:
     archive: the page to keep. items: valid ones, in the page's order. links: addresses of pages
     to follow. redirect: the request an answer points to. dropped, errors: reasons to count.
     retry_in_s: the request is to be done again. host_pause_s: leave the host alone that long.
-    unreachable: the host did not answer at all.
+    unreachable: the host did not answer at all. bytes: of the body of a page or photo.
     """
 
     request: Request
@@ -40,75 +39,73 @@ class Outcome:
     retry_in_s: float | None = None
     host_pause_s: float = 0.0
     unreachable: bool = False
-
-
-class Retries(Protocol):
-    """How often and how soon a failed request is tried again."""
-
-    @property
-    def max_attempts(self) -> int: ...
-
-    def backoff_s(self, attempts: int) -> float:
-        """The wait before the next try, after so many failures."""
-        ...
+    bytes: int = 0
 
 
 def decide(
-    request: Request, response: Response, *, spider: Spider, shop: str, retries: Retries, now: float
+    request: Request,
+    response: Response,
+    *,
+    spider: Spider,
+    shop: str,
+    settings: CrawlSettings,
+    now: float,
 ) -> Outcome:
     """What an answer comes to: items and links, a photo, a redirect, a retry or an error."""
-    if response.status in _RETRIED_STATUSES:
+    if response.status in settings.retry_statuses:
         asked = retry_after_s(response, now=now)
         pause = min(asked or 0.0, _MAX_RETRY_AFTER_S)
         if response.status in _SLOW_DOWN_STATUSES and not pause:
-            pause = retries.backoff_s(request.attempts)
+            pause = settings.backoff_s(request.attempts)
         slow = pause if response.status in _SLOW_DOWN_STATUSES else 0.0
-        return _again(request, f"http {response.status}", retries, pause_s=slow)
+        return _again(request, f"http {response.status}", settings, pause_s=slow)
     if response.location:
-        return _redirected(request, response.location, spider)
+        return _redirected(request, response.location, spider, settings)
     if response.status != 200:
         return Outcome(request=request, errors=(f"http {response.status}",))
     if request.kind == "photo":
-        return _photo(request, response)
+        return _photo(request, response, settings)
     if not _is_html(response):
         return Outcome(request=request, errors=("not html",))
-    return _parsed(request, response, spider, shop)
+    return _parsed(request, response, spider, shop, settings)
 
 
-def decide_failure(request: Request, error: FetchError, *, retries: Retries) -> Outcome:
+def decide_failure(request: Request, error: FetchError, *, settings: CrawlSettings) -> Outcome:
     """What no answer comes to: another try where that can help, else an error to count."""
     if error.retryable:
-        return _again(request, error.reason, retries, unreachable=True)
+        return _again(request, error.reason, settings, unreachable=True)
     return Outcome(request=request, errors=(error.reason,))
 
 
 def _again(
     request: Request,
     reason: str,
-    retries: Retries,
+    settings: CrawlSettings,
     *,
     pause_s: float = 0.0,
     unreachable: bool = False,
 ) -> Outcome:
     failed = request.failed()
-    if failed.attempts >= retries.max_attempts:
+    if failed.attempts >= settings.max_attempts:
         return Outcome(
             request=failed, errors=(reason,), host_pause_s=pause_s, unreachable=unreachable
         )
     return Outcome(
         request=failed,
-        retry_in_s=max(pause_s, retries.backoff_s(request.attempts)),
+        retry_in_s=max(pause_s, settings.backoff_s(request.attempts)),
         host_pause_s=pause_s,
         unreachable=unreachable,
     )
 
 
-def _redirected(request: Request, target: str, spider: Spider) -> Outcome:
+def _redirected(request: Request, target: str, spider: Spider, settings: CrawlSettings) -> Outcome:
+    if not settings.follow_redirects:
+        return Outcome(request=request, errors=("redirect",))
     if request.hops >= MAX_HOPS:
         return Outcome(request=request, errors=("redirects",))
     if not is_web_url(target):
         return Outcome(request=request, errors=("forbidden address",))
-    if request.kind == "page" and site_of(target) != site_of(spider.base_url):
+    if request.kind == "page" and not _Site(spider, settings).holds(target):
         return Outcome(request=request, errors=("redirect to another site",))
     moved = replace(request, url=target, hops=request.hops + 1, attempts=0)
     if moved.key == request.key:  # itself again, or but for a fragment
@@ -116,14 +113,32 @@ def _redirected(request: Request, target: str, spider: Spider) -> Outcome:
     return Outcome(request=request, redirect=moved)
 
 
-def _photo(request: Request, response: Response) -> Outcome:
+class _Site:
+    """The shop's own site, and the hosts that are allowed besides."""
+
+    def __init__(self, spider: Spider, settings: CrawlSettings) -> None:
+        self._site = site_of(spider.base_url)
+        self._hosts = settings.allowed_hosts
+
+    def holds(self, url: str) -> bool:
+        if not is_web_url(url):
+            return False
+        return site_of(url) == self._site or (bool(self._hosts) and host_of(url) in self._hosts)
+
+
+def _photo(request: Request, response: Response, settings: CrawlSettings) -> Outcome:
     photo = make_photo(
         response.body,
         product_id=request.product_id,
         category=request.category,
         url=request.url,
     )
-    return Outcome(request=request, photo=photo, errors=() if photo else ("not an image",))
+    size = len(response.body)
+    if photo is None:
+        return Outcome(request=request, errors=("not an image",), bytes=size)
+    if photo.short_side_px is not None and photo.short_side_px < settings.min_photo_px:
+        return Outcome(request=request, dropped=("small photo",), bytes=size)
+    return Outcome(request=request, photo=photo, bytes=size)
 
 
 def _is_html(response: Response) -> bool:
@@ -132,17 +147,19 @@ def _is_html(response: Response) -> bool:
     return response.body.lstrip()[:1] == b"<"
 
 
-def _parsed(request: Request, response: Response, spider: Spider, shop: str) -> Outcome:
+def _parsed(
+    request: Request, response: Response, spider: Spider, shop: str, settings: CrawlSettings
+) -> Outcome:
     try:
         parsed = spider.parse(response.page())
     except Exception as error:
         name = f"spider {type(error).__name__}"
-        return Outcome(request=request, archive=response, errors=(name,))
+        return Outcome(request=request, archive=response, errors=(name,), bytes=len(response.body))
     items, dropped = _valid(parsed, shop)
-    site = site_of(spider.base_url)
-    links = tuple(
-        url for url in dict.fromkeys(parsed.requests) if is_web_url(url) and site_of(url) == site
-    )
+    links: tuple[str, ...] = ()
+    if not settings.max_depth or request.depth < settings.max_depth:
+        site = _Site(spider, settings)
+        links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
     return Outcome(
         request=request,
         archive=response,
@@ -150,6 +167,7 @@ def _parsed(request: Request, response: Response, spider: Spider, shop: str) -> 
         links=links,
         dropped=dropped,
         errors=parsed.problems,
+        bytes=len(response.body),
     )
 
 

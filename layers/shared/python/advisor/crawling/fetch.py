@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol
 
 import requests
@@ -22,29 +23,14 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util import connection as urllib3_connection
 
 from advisor.crawling.addresses import AddressPolicy
-from advisor.crawling.messages import Kind, Request, Response
-from advisor.crawling.urls import is_web_url
+from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.messages import Request, Response
+from advisor.crawling.urls import is_web_url, site_of
 from advisor.errors import FetchError, ForbiddenAddressError
 
-USER_AGENT = "ProductsAdvisor/0.1 (price comparison crawler)"
 MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
 _CHUNK_BYTES = 64 * 1024
 _KEPT_HEADERS = ("content-type", "location", "retry-after", "etag", "last-modified")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one fetch may cost. Bytes count after decompression; total_s is for all of it."""
-
-    page_bytes: int = 10_000_000
-    photo_bytes: int = 20_000_000
-    connect_s: float = 10.0
-    read_s: float = 20.0
-    total_s: float = 60.0
-
-    def bytes_for(self, kind: Kind) -> int:
-        """The most bytes the body of this kind of request may have."""
-        return self.photo_bytes if kind == "photo" else self.page_bytes
 
 
 class Fetch(Protocol):
@@ -71,8 +57,11 @@ class Fetcher:
     the environment are not used.
     """
 
-    def __init__(self, policy: AddressPolicy, *, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, policy: AddressPolicy, *, settings: CrawlSettings | None = None) -> None:
+        """policy: its named addresses are the shop's own, which get headers and cookies."""
+        self._settings = settings or CrawlSettings()
+        self._sites = {site_of(f"http://{host}") for host, _ in policy.named}
+        self._jar = CookieJar() if self._settings.keep_cookies else None  # has a lock of its own
         self._adapter = _GuardedAdapter(policy)  # its pools are safe to share between threads
         self._threads = threading.local()
 
@@ -82,24 +71,26 @@ class Fetcher:
             raise ForbiddenAddressError(
                 f"{request.url!r} is no http(s) address", reason="forbidden address"
             )
-        deadline = time.monotonic() + self._limits.total_s
+        deadline = time.monotonic() + self._settings.total_s
         with (
             _named_errors(request.url),
             self._session().get(
                 request.url,
                 stream=True,
+                headers=self._own_headers(request.url),
                 allow_redirects=False,
-                timeout=(self._limits.connect_s, self._limits.read_s),
+                timeout=(self._settings.connect_s, self._settings.read_s),
             ) as answer,
         ):
             headers = {
                 name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers
             }
+            self._keep_cookies(request.url, answer.raw)
             response = Response(url=request.url, status=answer.status_code, headers=headers)
             body = _read(
                 answer.raw,
                 url=request.url,
-                max_bytes=self._limits.bytes_for(request.kind),
+                max_bytes=self._settings.bytes_for(request.kind),
                 deadline=deadline,
             )
         return replace(response, body=body)
@@ -108,13 +99,32 @@ class Fetcher:
         """Close the connections."""
         self._adapter.close()
 
+    def _own_headers(self, url: str) -> dict[str, str]:
+        """The headers and cookies that only the shop's own site gets."""
+        if not self._is_own(url):
+            return {}
+        cookies = [f"{name}={value}" for name, value in self._settings.cookies.items()]
+        if self._jar is not None:
+            asked = urllib.request.Request(url)  # noqa: S310 (checked; only its cookies are used)
+            self._jar.add_cookie_header(asked)
+            cookies += filter(None, [asked.get_header("Cookie")])
+        return {**self._settings.headers, **({"Cookie": "; ".join(cookies)} if cookies else {})}
+
+    def _keep_cookies(self, url: str, answer: Any) -> None:
+        if self._jar is not None and self._is_own(url):
+            self._jar.extract_cookies(answer, urllib.request.Request(url))  # noqa: S310
+
+    def _is_own(self, url: str) -> bool:
+        return site_of(url).partition(":")[0] in self._sites
+
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
             session = _Session()
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-            session.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"}
+            session.headers = {"User-Agent": self._settings.user_agent}
+            session.headers["Accept-Encoding"] = "gzip, deflate"
             session.headers["Accept"] = "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5"
             session.mount("http://", self._adapter)
             session.mount("https://", self._adapter)

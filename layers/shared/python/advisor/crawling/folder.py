@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from advisor.crawling.loop import FINISHED, LIMIT, PAGE_BUDGET
+from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.finish import BUDGETS, COMPLETE
 from advisor.crawling.messages import archive_bytes, archive_name
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
@@ -36,7 +37,7 @@ class CrawlFolder:
     started afresh instead; its earlier lines stay until the new ones are complete.
     """
 
-    def __init__(self, root: Path, *, identity: Mapping[str, str], max_items: int | None) -> None:
+    def __init__(self, root: Path, *, identity: Mapping[str, str], settings: CrawlSettings) -> None:
         """Open the folder or make it. identity: what must be the same to go on (spider, ...).
 
         Raises: UsageError if another crawl is writing to it, or it is not of this identity;
@@ -54,7 +55,7 @@ class CrawlFolder:
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
         try:
-            self.resumed = self._prepare({"format": FORMAT, **identity}, max_items)
+            self.resumed = self._prepare({"format": FORMAT, **identity}, settings)
         except BaseException:
             self.close()
             raise
@@ -87,7 +88,7 @@ class CrawlFolder:
         self._close_files()
         self.frontier.close()
 
-    def _prepare(self, identity: Mapping[str, str], max_items: int | None) -> bool:
+    def _prepare(self, identity: Mapping[str, str], settings: CrawlSettings) -> bool:
         """Make the folder ready to write to; whether an earlier crawl goes on."""
         meta = self.frontier.meta()
         for name, value in identity.items():
@@ -97,7 +98,7 @@ class CrawlFolder:
                     "name another folder"
                 )
         self._settle_lines()
-        resumed = bool(meta) and not self._is_complete(max_items)
+        resumed = bool(meta) and not self._is_complete(settings)
         if resumed:
             self.frontier.set_meta(finish_reason="")
         else:
@@ -105,17 +106,17 @@ class CrawlFolder:
         self._open_files()
         return resumed
 
-    def _is_complete(self, max_items: int | None) -> bool:
+    def _is_complete(self, settings: CrawlSettings) -> bool:
         """Whether the crawl in the folder came to the end that is asked for now."""
         reason = self.frontier.meta().get("finish_reason")
-        if reason == LIMIT:
-            return max_items is not None and self.frontier.counts()["items"] >= max_items
-        return reason in (FINISHED, PAGE_BUDGET)
+        if reason in BUDGETS:
+            return bool(settings.spent(self.frontier.counts()))
+        return reason in COMPLETE
 
     def _settle_lines(self) -> None:
         """Move the lines of a re-crawl that is complete to their place; again after a kill."""
         meta = self.frontier.meta()
-        if meta.get("beside") and meta.get("finish_reason") in (FINISHED, LIMIT, PAGE_BUDGET):
+        if meta.get("beside") and meta.get("finish_reason") in COMPLETE:
             for name in _LINES:
                 if (self._state / name).exists():
                     (self._state / name).replace(self.root / name)

@@ -15,11 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.decide import Outcome, decide, decide_failure
 from advisor.crawling.fetch import Fetch, fetch_following
+from advisor.crawling.finish import (
+    FINISHED,
+    SHOP_DOWN,
+    STOPPED,
+    TIME_BUDGET,
+    TOO_FEW_ITEMS,
+    TURN_OVER,
+)
 from advisor.crawling.frontier import Frontier, HostState, Settlement
 from advisor.crawling.items import Item
 from advisor.crawling.messages import KINDS, Kind, Request, Response, request_key
+from advisor.crawling.pace import Pace
 from advisor.crawling.photos import Photo
 from advisor.crawling.robots import ALLOW_ALL, Robots, read_robots
 from advisor.crawling.sink import Results, Sink
@@ -31,34 +41,6 @@ _BATCH = 64  # outcomes applied at once: one transaction, a few batch writes
 _BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
-
-FINISHED = "finished"
-LIMIT = "limit"
-PAGE_BUDGET = "page budget"
-STOPPED = "stopped"
-SHOP_DOWN = "shop down"
-TIME_BUDGET = "time budget"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How hard, how long and how far to crawl.
-
-    concurrency: requests at a time to a host. delay_s: least gap between two requests to a host;
-    a longer Crawl-delay of its robots.txt wins. max_items, max_pages: None or 0 for no end.
-    """
-
-    concurrency: int = 16
-    delay_s: float = 0.0
-    max_attempts: int = 4
-    first_backoff_s: float = 0.5
-    max_items: int | None = None
-    max_pages: int | None = 100_000
-
-    def backoff_s(self, attempts: int) -> float:
-        """Twice as long after each failure, up to half as much again at random."""
-        jitter = 1 + random.random() / 2  # noqa: S311 (spreads load, keeps no secret)
-        return float(self.first_backoff_s * 2**attempts * jitter)
 
 
 @dataclass
@@ -95,23 +77,31 @@ class Crawl:
         frontier: Frontier,
         sink: Sink,
         fetcher: Fetch,
-        policy: Policy,
+        settings: CrawlSettings,
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[Counter[str]], None] = lambda _: None,
         deadline: float = float("inf"),
+        started_at: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """deadline, clock: seconds since the epoch."""
+        """deadline: when this turn ends; started_at: when the crawl began, if not in this turn.
+
+        Both, and clock, in seconds since the epoch.
+        """
         self._spider = spider
         self._shop = shop
         self._frontier = frontier
         self._sink = sink
         self._fetcher = fetcher
-        self._policy = policy
+        self._settings = settings
         self._should_stop = should_stop
         self._on_progress = on_progress
         self._deadline = deadline
         self._clock = clock
+        started = clock() if started_at is None else started_at
+        self._time_up = started + settings.max_seconds if settings.max_seconds else float("inf")
+        self._pace = Pace(settings.min_items_a_minute, clock())
+        self._too_slow = False
         self._hosts: dict[str, _Host] = {}
         self._counts = Counter(frontier.counts())
         self._outcomes: list[Outcome] = []
@@ -128,7 +118,7 @@ class Crawl:
 
         What was fetched is settled when it returns, and the rest is still to do.
         """
-        pool = ThreadPoolExecutor(max_workers=2 * self._policy.concurrency)
+        pool = ThreadPoolExecutor(max_workers=2 * self._settings.concurrency)
         try:
             while True:
                 self._look_at_hosts()
@@ -162,7 +152,7 @@ class Crawl:
         for name in self._frontier.hosts():
             if name not in self._hosts:
                 state = self._frontier.host(name)
-                robots = None if state.robots is None else Robots(state.robots)
+                robots = None if state.robots is None else self._robots(state.robots)
                 self._hosts[name] = _Host(name, state, robots)
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
@@ -182,7 +172,7 @@ class Crawl:
 
     def _may_ask(self, host: _Host, now: float) -> bool:
         one = host.robots is None or self._delay_s(host) > 0  # then a gap can be kept exactly
-        most = 1 if one else self._policy.concurrency
+        most = 1 if one else self._settings.concurrency
         return host.in_flight < most and now >= host.state.next_at
 
     def _next(self, host: _Host, now: float) -> Request | None:
@@ -251,7 +241,7 @@ class Crawl:
         if answer.is_robots:
             self._receive_robots(host, result)
         elif isinstance(result, FetchError):
-            outcome = decide_failure(answer.request, result, retries=self._policy)
+            outcome = decide_failure(answer.request, result, settings=self._settings)
             self._take_note(host, outcome)
         else:
             outcome = decide(
@@ -259,12 +249,13 @@ class Crawl:
                 result,
                 spider=self._spider,
                 shop=self._shop,
-                retries=self._policy,
+                settings=self._settings,
                 now=self._clock(),
             )
             self._take_note(host, outcome)
         if delay := self._delay_s(host):
-            self._pause(host, delay)
+            jitter = self._settings.jitter * random.random()  # noqa: S311 (no secret)
+            self._pause(host, delay * (1 + jitter))
 
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
@@ -285,12 +276,15 @@ class Crawl:
             robots = _robots_of(result)
         except FetchError:
             host.robots_attempts += 1
-            self._pause(host, self._policy.backoff_s(host.robots_attempts - 1))
-            host.down = host.robots_attempts >= self._policy.max_attempts
+            self._pause(host, self._settings.backoff_s(host.robots_attempts - 1))
+            host.down = host.robots_attempts >= self._settings.max_attempts
             return
-        host.robots = robots
+        host.robots = self._robots(robots.text)
         host.state = replace(host.state, robots=robots.text)
         self._frontier.save_host(host.name, host.state)
+
+    def _robots(self, text: str) -> Robots:
+        return Robots(text, self._settings.user_agent)
 
     def _pause(self, host: _Host, seconds: float) -> None:
         later = max(host.state.next_at, self._clock() + seconds)
@@ -298,7 +292,7 @@ class Crawl:
 
     def _delay_s(self, host: _Host) -> float:
         asked = host.robots.delay_s if host.robots else 0.0
-        return max(self._policy.delay_s, asked)
+        return max(self._settings.delay_s, asked)
 
     # apply
 
@@ -343,7 +337,9 @@ class Crawl:
 
     def _new_requests(self, tally: _Tally) -> list[Request]:
         """Requests for what was not seen before; only for those a Request is made."""
-        pages = {request_key("page", url): url for url in tally.links}
+        pages: dict[str, tuple[str, int]] = {}
+        for depth in sorted(tally.links, reverse=True):  # the shortest way to a page counts
+            pages |= {request_key("page", url): (url, depth) for url in tally.links[depth]}
         others = {request.key: request for request in tally.redirects}
         for item in tally.items:
             for url in item.images:
@@ -352,9 +348,11 @@ class Crawl:
                     Request(url, "photo", product_id=item.product_id, category=item.category),
                 )
         unseen = self._frontier.unseen([*pages, *others])
-        return [Request(pages[key]) for key in pages if key in unseen and key not in others] + [
-            request for key, request in others.items() if key in unseen
-        ]
+        return [
+            Request(url, depth=depth)
+            for key, (url, depth) in pages.items()
+            if key in unseen and key not in others
+        ] + [request for key, request in others.items() if key in unseen]
 
     # when to end
 
@@ -363,22 +361,24 @@ class Crawl:
         return ("photo",) if self._pages_are_over() else KINDS
 
     def _pages_are_over(self) -> str:
-        if self._policy.max_items and self._counts["items"] >= self._policy.max_items:
-            return LIMIT
-        if self._policy.max_pages and self._counts["pages"] >= self._policy.max_pages:
-            return PAGE_BUDGET
-        return ""
+        return self._settings.spent(self._counts)
 
     def _room_for_items(self) -> int:
-        if not self._policy.max_items:
+        if not self._settings.max_items:
             return 2**31
-        return self._policy.max_items - self._counts["items"]
+        return self._settings.max_items - self._counts["items"]
 
     def _ending(self) -> str:
         if self._should_stop():
             return STOPPED
-        if self._clock() >= self._deadline:
+        now = self._clock()
+        if now >= self._time_up:
             return TIME_BUDGET
+        if now >= self._deadline:
+            return TURN_OVER
+        if self._too_slow or self._pace.is_too_slow(self._counts, now=now):
+            self._too_slow = True
+            return TOO_FEW_ITEMS
         if any(
             host.down and host.name.removeprefix("www.") == self._site
             for host in self._hosts.values()
@@ -399,9 +399,9 @@ class Crawl:
         if due is None:
             self._save_hosts()
             return self._pages_are_over() or FINISHED
-        if due > self._deadline:
+        if due > min(self._deadline, self._time_up):
             self._save_hosts()
-            return TIME_BUDGET
+            return TURN_OVER if self._deadline < self._time_up else TIME_BUDGET
         return ""
 
     def _give_up_hosts(self) -> None:
@@ -429,7 +429,7 @@ class _Tally:
         self.pages: list[Response] = []
         self.items: list[Item] = []
         self.photos: list[Photo] = []
-        self.links: dict[str, None] = {}
+        self.links: dict[int, dict[str, None]] = {}  # by depth
         self.redirects: list[Request] = []
         self.done: list[Request] = []
         self.retries: list[tuple[Request, float]] = []
@@ -454,7 +454,11 @@ class _Tally:
         if outcome.redirect is not None:
             self.redirects.append(outcome.redirect)
             self.counts["redirects"] += 1
-        self.links.update(dict.fromkeys(outcome.links))
+        if outcome.links:
+            deeper = self.links.setdefault(outcome.request.depth + 1, {})
+            deeper.update(dict.fromkeys(outcome.links))
+        if outcome.bytes:
+            self.counts["bytes"] += outcome.bytes
         self.counts.update(f"dropped:{reason}" for reason in outcome.dropped)
         self.counts.update(f"errors:{reason}" for reason in outcome.errors)
         return added

@@ -35,7 +35,8 @@ class Request:
     """One address to fetch.
 
     kind: a page is parsed, a photo is stored. product_id, category: of the item a photo shows.
-    attempts: how often it failed so far. hops: redirects that led here.
+    attempts: how often it failed so far. hops: redirects that led here. depth: links between a
+    start page and this one.
     """
 
     url: str
@@ -44,6 +45,7 @@ class Request:
     category: str = ""
     attempts: int = 0
     hops: int = 0
+    depth: int = 0
 
     @property
     def host(self) -> str:
@@ -67,7 +69,7 @@ class Request:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote (numbers may come back as another numeric type)."""
         plain = dict(values)
-        for name in ("attempts", "hops"):
+        for name in ("attempts", "hops", "depth"):
             plain[name] = int(plain.get(name, 0))
         return cls(**plain)
 

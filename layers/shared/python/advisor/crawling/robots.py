@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from protego import Protego
 
+from advisor.crawling.crawl_settings import USER_AGENT
 from advisor.crawling.messages import Response
 from advisor.errors import FetchError
 
 MAX_BYTES = 500 * 1024  # RFC 9309 section 2.5: at least this much is read; the rest is ignored
 MAX_DELAY_S = 300.0  # a longer Crawl-delay means "go away", and would hold a crawl for ever
-AGENT = "ProductsAdvisor"
 
 
 @dataclass(frozen=True)
 class Robots:
-    """The rules of one host. text: its robots.txt; "" allows all."""
+    """The rules of one host. text: its robots.txt; "" allows all. agent: the name we go by."""
 
     text: str
+    agent: str = USER_AGENT
 
     @cached_property
     def _rules(self) -> Protego:
         return Protego.parse(self.text)
 
+    @cached_property
+    def _name(self) -> str:
+        return re.split(r"[/\s]", self.agent, maxsplit=1)[0]
+
     def allows(self, url: str) -> bool:
         """Whether we may fetch the address."""
-        return not self.text or bool(self._rules.can_fetch(url, AGENT))
+        return not self.text or bool(self._rules.can_fetch(url, self._name))
 
     @cached_property
     def delay_s(self) -> float:
         """The gap the host asks for between two requests, in seconds; 0 if it asks for none."""
-        asked = self._rules.crawl_delay(AGENT) if self.text else None
+        asked = self._rules.crawl_delay(self._name) if self.text else None
         return min(max(float(asked or 0), 0.0), MAX_DELAY_S)
 
 

@@ -21,6 +21,7 @@ class Statistics:
     errors: Mapping[str, int]
     retries: int
     redirects: int
+    bytes: int
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> Statistics:
@@ -33,6 +34,7 @@ class Statistics:
             errors=_by_reason(counts, _ERRORS),
             retries=counts.get("retries", 0),
             redirects=counts.get("redirects", 0),
+            bytes=counts.get("bytes", 0),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,6 +47,7 @@ class Statistics:
             "errors": dict(self.errors),
             "retries": self.retries,
             "redirects": self.redirects,
+            "bytes": self.bytes,
         }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from advisor.crawling.items import Item
@@ -41,6 +42,11 @@ class Spider(Protocol):
     @property
     def start_urls(self) -> tuple[str, ...]:
         """Where the crawl starts."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What its shop needs otherwise than `CrawlSettings` has it, by the settings' names."""
         ...
 
     def parse(self, page: Page) -> ParsedPage:

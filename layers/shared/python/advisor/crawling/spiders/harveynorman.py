@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from selectolax.lexbor import LexborNode
 
@@ -25,6 +26,7 @@ class HarveyNorman:
 
     base_url: str = BASE_URL
     name: ClassVar[str] = "harveynorman"
+    settings: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def start_urls(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from advisor.crawling.spiders.structured_data import (
     text_of,
 )
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
-from advisor.crawling.urls import canonical_url, site_of
+from advisor.crawling.urls import canonical_url, is_web_url
 
 _GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
 _IDS = ("sku", "productID", "mpn", *_GTINS)
@@ -43,6 +44,7 @@ class SchemaOrg:
 
     base_url: str
     name: ClassVar[str] = "schema-org"
+    settings: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def start_urls(self) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ class SchemaOrg:
         trail = next((node for node in nodes if is_a(node, "BreadcrumbList")), {})
         return ParsedPage(
             items=tuple(_item(page, product, trail) for product in _of_this_page(page, products)),
-            requests=tuple(_links(page, site_of(self.base_url))),
+            requests=tuple(_links(page)),
             problems=("json-ld",) * broken,
         )
 
@@ -75,13 +77,13 @@ def _of_this_page(page: Page, products: list[Node]) -> list[Node]:
     ]
 
 
-def _links(page: Page, site: str) -> dict[str, None]:
-    """The shop's own pages that this one links to, next pages first."""
+def _links(page: Page) -> dict[str, None]:
+    """The pages that this one links to, next pages first; the crawl leaves other sites out."""
     following = page.tree.css('link[rel~="next"][href], a[rel~="next"][href]')
     found: dict[str, None] = {}
     for node in (*following, *page.tree.css("a[href]")):
         url = page.absolute(node.attributes.get("href") or "").partition("#")[0]
-        if not url or url in found or site_of(url) != site:
+        if url in found or not is_web_url(url):
             continue
         if not _NEVER.search(url) and not _FILES.search(urlsplit(url).path):
             found[url] = None
