@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,15 @@ def test_gives_the_latest_classification_of_a_photo_or_why_it_is_unreadable() ->
     said = Classification(
         image_id=image_id, model_version="m1", labels=(Label("chairs", 0.75),), unknown=False
     )
-    place = {"image_id": image_id, "bucket": "uploads", "key": "secret name.jpg"}
+    unreadable = LabelRow(
+        image_id=image_id,
+        bucket="uploads",
+        key="secret name.jpg",
+        classified_at="2026-11-02",
+        reason="damaged",
+    )
     assert "or not yet" in answer(recorded("http_image"), 404)["detail"]
-    LABELS.put(LabelRow(**place, classified_at="2026-11-01", classification=said))
+    LABELS.put(replace(unreadable, classified_at="2026-11-01", classification=said, reason=""))
     assert answer(recorded("http_image")) == {
         "image_id": image_id,
         "status": "labelled",
@@ -137,7 +144,7 @@ def test_gives_the_latest_classification_of_a_photo_or_why_it_is_unreadable() ->
         "timing_ms": {},
         "classified_at": "2026-11-01",
     }
-    LABELS.put(LabelRow(**place, classified_at="2026-11-02", reason="damaged"))
+    LABELS.put(unreadable)
     assert answer(recorded("http_image")) == {
         "image_id": image_id,
         "status": "unreadable",
@@ -181,6 +188,14 @@ def test_gives_a_form_for_one_upload_of_limited_size() -> None:
     assert ["content-length-range", 1, 50 * 1024 * 1024] in policy
     assert {"Content-Type": "image/jpeg"} in policy
     assert {"key": form["key"]} in policy
+
+
+@pytest.mark.parametrize("name", ["${filename}", "a${filename}b.jpg"])
+def test_a_form_is_for_one_key_whatever_the_file_is_called(name: str) -> None:
+    form = answer(uploads(json.dumps({"filename": name})))
+    assert {"key": form["key"]} in policy_of(form)
+    assert not [one for one in policy_of(form) if "starts-with" in one]
+    assert "${" not in form["key"]  # S3 would put the sender's own file name there
 
 
 def test_every_upload_gets_a_place_of_its_own() -> None:

@@ -58,8 +58,10 @@ def read_photo(request: Request, *, max_bytes: int = MAX_BYTES) -> bytes | Uploa
 
 def upload_key(upload_id: UUID, filename: str) -> str:
     """The key of an upload: its own folder, and the file's name made safe."""
-    name = re.split(r"[/\\]", filename)[-1]
-    return f"{PREFIX}{upload_id}/{path_segment(name or 'photo')}"
+    name = path_segment(re.split(r"[/\\]", filename)[-1] or "photo")
+    # In the key of a form S3 puts the sender's own file name for ${filename}, and boto3 then
+    # lets the form upload any number of keys.
+    return f"{PREFIX}{upload_id}/{name.replace('$', '%24')}"
 
 
 def checked_content_type(content_type: str) -> str:
