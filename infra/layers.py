@@ -6,14 +6,17 @@ functions run in its own interpreter, wheels for the interpreter that runs this.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +61,11 @@ class Target:
     python_version: str
     platforms: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """For a folder's name: "lambda-3.13", "here-3.12"."""
+        return f"{'lambda' if self.platforms else 'here'}-{self.python_version}"
+
 
 # glibc of Amazon Linux 2023 is 2.34; wheels name the oldest they claim to need.
 LAMBDA = Target("3.13", ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64"))
@@ -74,23 +82,59 @@ def build_layer(name: str, target: Target) -> Path:
     `shared` is our own package; every other layer is what its requirements.txt names.
     """
     source = ROOT / "layers" / name
-    folder = BUILD / f"{name}-{_fingerprint(source, target)}"
-    if folder.is_dir():
-        return folder
-    half = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(half, ignore_errors=True)
+    kind = f"{name}-{target.name}-"
+    folder = BUILD / f"{kind}{_fingerprint(source, target)}"
+    with _building():
+        if not folder.is_dir():
+            half = BUILD / f"{kind}half"
+            shutil.rmtree(half, ignore_errors=True)  # of a build that was killed
+            _fill(half / "python", name, target)
+            half.rename(folder)
+            for other in BUILD.glob(f"{kind}*"):
+                if other != folder:
+                    _remove_if_unused(other)
+        _hold(folder)
+    return folder
+
+
+@contextmanager
+def _building() -> Iterator[None]:
+    """One build at a time: a second one waits and finds what the first has made."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def _hold(folder: Path) -> int:
+    """Keep other builds from removing the folder until this program ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Remove what an older build left, unless another program is about to deploy it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _fill(folder: Path, name: str, target: Target) -> None:
+    source = ROOT / "layers" / name
     if name == "shared":
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(source / "python", half / "python", ignore=ignored)
+        shutil.copytree(source / "python", folder, ignore=ignored)
     else:
-        _pip_install(source / "requirements.txt", half / "python", target)
-        _trim(half / "python")
-    _compile(name, half / "python", target)
-    try:
-        half.rename(folder)
-    except OSError:  # a second build was faster
-        shutil.rmtree(half)
-    return folder
+        _pip_install(source / "requirements.txt", folder, target)
+        _trim(folder)
+    _compile(name, folder, target)
 
 
 def _fingerprint(source: Path, target: Target) -> str:
