@@ -16,6 +16,7 @@ from typing import Any
 from advisor.aws.clients import client
 from advisor.errors import UsageError
 from local.emulator import ROOT, Emulator
+from local.processes import running_program
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 SITE = ROOT / "web" / "dist"
@@ -102,26 +103,22 @@ def _cdk(
     }
     command = [str(CDK), *arguments, "--no-notices", "--no-version-reporting"]
     tail: list[str] = []
-    with subprocess.Popen(
+    with running_program(
         command,
         cwd=cwd,
         env=environment,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     ) as process:
-        try:
-            assert process.stdout is not None  # noqa: S101 (it is a pipe)
+        assert process.stdout is not None  # noqa: S101 (it is a pipe)
+        with process.stdout:
             for line in process.stdout:
                 log.write(line)
                 tail = [*tail[-11:], line.rstrip()]
                 if step := re.search(r"\| +(\d+)/(\d+) \|", line):
                     progress(int(step[1]), int(step[2]))
-        except BaseException:
-            process.terminate()
-            raise
+        process.wait()
     if process.returncode:
         raise UsageError(f"`cdk {arguments[0]}` failed:\n" + "\n".join(tail))
 

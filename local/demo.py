@@ -35,6 +35,7 @@ from examples.shops.serve import Shops, start_shops
 from local import emulator as emulators
 from local.cloud import Cloud, advisor_command, deploy
 from local.lock import only_one
+from local.processes import interrupt_on_signals, running_program
 
 ROOT = emulators.ROOT
 BUILD = ROOT / "build"
@@ -49,6 +50,8 @@ SHOP_ONE, SHOP_TWO = "harveynorman", "nordlys"
 CRAWL_TIMEOUT_S = 120
 LABEL_TIMEOUT_S = 120
 SCHEDULE_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 5
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 PHOTO_OF = "Cruiser Skateboard"  # both shops sell it
 
 Seen = dict[str, Any]
@@ -294,9 +297,7 @@ STEPS: Sequence[tuple[str, Callable[[Demo], Seen]]] = (
 @click.option("--once", is_flag=True, help="Stop when done instead of waiting for Ctrl-C.")
 def main(once: bool) -> None:
     """Run the demo on the local emulator."""
-    # SIGINT too: a program started in the background has it ignored.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _interrupt)
+    interrupt_on_signals()
     console = Console(stderr=True)
     try:
         with only_one(FOLDER, "a demo"):
@@ -304,6 +305,8 @@ def main(once: bool) -> None:
     except UsageError as error:  # a second demo
         console.print(f"demo: {error}", style="red", markup=False)
         sys.exit(2)
+    except KeyboardInterrupt:  # once more, while it was stopping
+        sys.exit(INTERRUPTED)
 
 
 def _demo(console: Console, *, once: bool) -> int:
@@ -322,6 +325,7 @@ def _demo(console: Console, *, once: bool) -> int:
             console.print(f"Logs are in {FOLDER.relative_to(ROOT)}.", markup=False)
         except KeyboardInterrupt:
             console.print("demo: interrupted; stopping", markup=False)
+            return INTERRUPTED
         finally:
             _write_report(demo.steps)
     finished = len(demo.steps) == len(STEPS) and all(step.ok for step in demo.steps)
@@ -387,12 +391,12 @@ def _run_summary(run: RunStatus) -> Seen:
 
 def _run_json(*arguments: str) -> dict[str, Any]:
     """Run `advisor` with --json; its progress and its complaints go to the terminal."""
-    result = subprocess.run(
-        [advisor_command(), *arguments], check=False, stdout=subprocess.PIPE, text=True
-    )
-    if result.returncode:
-        raise UsageError(f"`advisor {arguments[0]}` failed with status {result.returncode}")
-    answer: dict[str, Any] = json.loads(result.stdout)
+    command = [advisor_command(), *arguments]
+    with running_program(command, grace_s=STOP_TIMEOUT_S, stdout=subprocess.PIPE) as process:
+        said, _ = process.communicate()
+    if process.returncode:
+        raise UsageError(f"`advisor {arguments[0]}` failed with status {process.returncode}")
+    answer: dict[str, Any] = json.loads(said)
     return answer
 
 
@@ -466,10 +470,6 @@ def _brief(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(_brief(one) for one in value[:3]) + (" ..." if len(value) > 3 else "")
     return str(value)
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
 from advisor.errors import UsageError
+from local.processes import running_program
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".emulator" / "venv" / "bin" / "python"
@@ -83,22 +83,21 @@ def running(folder: Path, *, port: int = 0, keep_state: bool = False) -> Iterato
         state, objects = folder / "state", folder / "s3"
         environment |= {"PERSIST_STATE": "1", "STATE_DIR": str(state)}
         environment |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(objects)}
-    with emulator.log.open("wb") as log:
-        process = subprocess.Popen(
-            [PYTHON, "-m", "ministack"],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours to handle; its workers end with its group
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        log = stack.enter_context(emulator.log.open("wb"))
+        process = stack.enter_context(
+            running_program(
+                [PYTHON, "-m", "ministack"],
+                grace_s=STOP_TIMEOUT_S if keep_state else 0,  # for nothing else it need not wait
+                env=environment,
+                cwd=folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         )
-    try:
         _wait_until_ready(emulator, process)
         yield emulator
-    finally:
-        _stop(process)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _free_port(port: int) -> int:
@@ -108,7 +107,8 @@ def _free_port(port: int) -> int:
             probe.bind((HOST, port))
         except OSError as error:
             raise UsageError(
-                f"port {port} is in use; name another one, or 0 for any that is free"
+                f"port {port} cannot be used ({error.strerror}); name another one,"
+                " or 0 for any that is free"
             ) from error
         free: int = probe.getsockname()[1]
         return free
@@ -123,18 +123,6 @@ def _wait_until_ready(emulator: Emulator, process: subprocess.Popen[bytes]) -> N
         try:
             if requests.get(f"{emulator.url}/_ministack/health", timeout=2).ok:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:  # also one that is too busy to answer in time
             time.sleep(0.1)
     raise UsageError(f"the emulator was not ready after {START_TIMEOUT_S} s; see {emulator.log}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the emulator, and the function workers of its process group that it may leave."""
-    process.terminate()
-    try:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_TIMEOUT_S)
-    finally:
-        with suppress(ProcessLookupError):  # nothing of the group is left
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -12,6 +12,7 @@ from advisor.errors import AdvisorError, UsageError
 from local import emulator as emulators
 from local.cloud import deploy
 from local.lock import only_one
+from local.processes import interrupt_on_signals
 
 FOLDER = emulators.ROOT / ".emulator" / "local"
 DEFAULT_PORT = 4566
@@ -19,13 +20,15 @@ DEFAULT_PORT = 4566
 
 @click.command()
 @click.option(
-    "--port", default=DEFAULT_PORT, show_default=True, help="Port of the emulator; 0: any free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port of the emulator; 0: any free.",
 )
 def main(port: int) -> None:
     """Run the stacks on this machine, keeping buckets and tables for the next time."""
-    # SIGINT too: a program started in the background has it ignored.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _interrupt)
+    interrupt_on_signals()
     console = Console(stderr=True)
     try:
         with (
@@ -56,10 +59,6 @@ def main(port: int) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped.", flush=True)
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
