@@ -87,7 +87,7 @@ def test_photos_queued_by_publishing_are_seen_by_the_new_model_at_once(tmp_path:
     client("s3").put_object(Bucket="uploads", Key="a", Body=PHOTO)
     versions = set()
     for number, bias in enumerate([(0, 1, 3), (3, 1, 0)]):
-        versions.add(publish(tmp_path / str(number), bias))  # type: ignore[arg-type]
+        versions.add(publish(tmp_path / str(number), bias))
         arrive(PhotoPlace("uploads", "a"))
     assert {row["model_version"] for row in table("labels").scan()["Items"]} == versions
     assert len(versions) == 2

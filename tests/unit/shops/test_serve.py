@@ -55,6 +55,12 @@ def walk(
     return pages
 
 
+def text_of(tree: LexborHTMLParser, selector: str) -> str:
+    node = tree.css_first(selector)
+    assert node is not None, selector
+    return node.text()
+
+
 def products_in(tree: LexborHTMLParser) -> list[dict[str, object]]:
     found = []
     for script in tree.css('script[type="application/ld+json"]'):
@@ -72,18 +78,18 @@ def test_shop_one_shows_all_its_goods_in_the_markup_of_the_spider(
     products = [
         tree for _, tree in pages.values() if tree.css_first("h1.product-title") is not None
     ]
-    codes = {tree.css_first(".product-id").text() for tree in products}
+    codes = {text_of(tree, ".product-id") for tree in products}
 
     assert codes == {f"S/{at}" for at in range(20) if at % 13 != 7} | {"GIFT-50"}
     _, tree = pages["/good-4.html"]
-    assert tree.css_first("h1.product-title").text() == "Good 4"
+    assert text_of(tree, "h1.product-title") == "Good 4"
     assert [node.text() for node in tree.css(".nav-breadcrumbs :nth-child(3)")] == [
         "computers & tablets"
     ]
-    assert tree.css_first(".product-tab-wrapper").text() == 'Good "number" 4, <b>fine</b> & cheap'
-    assert tree.css_first(".price").text() == "€1,204.50"
+    assert text_of(tree, ".product-tab-wrapper") == 'Good "number" 4, <b>fine</b> & cheap'
+    assert text_of(tree, ".price") == "€1,204.50"
     assert [node.attributes["src"] for node in tree.css("img.pict")] == ["/media/4.jpg"]
-    assert len(tree.css_first(".gtin").text()) == 13
+    assert len(text_of(tree, ".gtin")) == 13
 
 
 def test_shop_two_describes_its_goods_by_schema_org(
@@ -102,7 +108,7 @@ def test_shop_two_describes_its_goods_by_schema_org(
         assert {"name", "description", "image", "sku", "offers"} <= product.keys()
     graph = [tree for _, tree in pages.values() if '"@graph"' in (tree.html or "")]
     assert graph
-    assert "computers & tablets" in pages["/"][1].css_first("nav").text()
+    assert "computers & tablets" in text_of(pages["/"][1], "nav")
 
 
 def test_the_shops_break_in_the_ways_shops_do(shops: Shops, session: requests.Session) -> None:
