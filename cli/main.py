@@ -9,6 +9,7 @@ import click
 
 from advisor.errors import AdvisorError, UsageError
 
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 COMMANDS = ("crawl", "train", "evaluate", "classify", "suggest")
 
 
@@ -41,14 +42,18 @@ def advisor() -> None:
 def main() -> None:
     """Run the command line; an error of ours becomes one sentence and a status, no traceback."""
     try:
-        advisor(standalone_mode=True)
+        # Not click's standalone mode: for that, Ctrl-C is a failure like any other.
+        sys.exit(advisor(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except UsageError as error:
         sys.exit(_say(error, status=2))
     except AdvisorError as error:
         sys.exit(_say(error, status=1))
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("advisor: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _say(error: AdvisorError, *, status: int) -> int:
