@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
+import tomllib
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size, Stack
@@ -158,7 +160,7 @@ def source_archive() -> Path:
         for folder in (ROOT / "training", ROOT / "layers" / "shared" / "python" / "advisor")
         for path in sorted(folder.rglob("*.py"))
     }
-    files["requirements.txt"] = (ROOT / "layers" / "vision" / "requirements.txt").read_bytes()
+    files["requirements.txt"] = requirements().encode()
     target = ROOT / "build" / "training" / "source.tar.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -167,5 +169,18 @@ def source_archive() -> Path:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    target.write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
+    half = target.with_name(f"{target.name}.{os.getpid()}")  # another synthesis may be reading
+    half.write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
+    half.replace(target)
     return target
+
+
+def requirements() -> str:
+    """What the container installs: what `advisor train` runs with here, to the version.
+
+    Its own TensorFlow is another one, made for an older numpy, and it has no TensorFlow Hub.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = project["optional-dependencies"]["train"]
+    vision = (ROOT / "layers" / "vision" / "requirements.txt").read_text(encoding="utf-8")
+    return vision.rstrip("\n") + "\n" + "".join(f"{package}\n" for package in packages)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,16 @@ def test_training_ends_by_publishing_the_model_it_made(aws: dict[str, Template])
 def test_the_training_source_is_the_same_bytes_every_time() -> None:
     first = source_archive().read_bytes()
     assert source_archive().read_bytes() == first
+
+
+def test_training_runs_with_the_same_packages_there_as_here() -> None:
+    with tarfile.open(source_archive()) as archive:
+        member = archive.extractfile("requirements.txt")
+        assert member
+        wanted = [line for line in member.read().decode().split("\n") if line and line[0] != "#"]
+    for line in wanted:
+        name, _, pinned = line.partition("==")
+        assert version(name) == pinned, line
+    assert {"tensorflow", "tensorflow-hub", "numpy", "pillow"} <= {
+        line.partition("==")[0] for line in wanted
+    }
