@@ -106,6 +106,24 @@ def test_refuses_a_damaged_info(folder: Path, text: str, expected: str) -> None:
         load_bundle(folder)
 
 
+@pytest.mark.parametrize("changes", [{"files": [1]}, {"files": None}, {"unknown_threshold": {}}])
+def test_refuses_an_info_of_other_types(folder: Path, changes: dict[str, object]) -> None:
+    change_info(folder, **changes)
+    with pytest.raises(BundleError, match="cannot be read"):
+        load_bundle(folder)
+
+
+def test_a_place_that_takes_no_folder_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file takes no new folder"):
+        check_target(tmp_path / "file" / "model")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UsageError, match=f"{tmp_path} takes no new folder"):
+        check_target(tmp_path / "deep" / "model")
+
+
 def test_refuses_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no model bundle"):
         load_bundle(tmp_path)
@@ -132,14 +150,19 @@ def test_leaves_what_is_no_bundle_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("moved", ["model", "new"])
 def test_a_failed_write_leaves_the_bundle_that_was_there(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moved: str
 ) -> None:
+    done: list[Path] = []
     before = load_bundle(folder)
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
-        if self.name == "new":
+        if self.name == moved and not done:
+            if moved == "new":
+                raise KeyboardInterrupt
+            done.append(rename(self, target))
             raise KeyboardInterrupt
         return rename(self, target)
 

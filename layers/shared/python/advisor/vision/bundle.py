@@ -10,6 +10,7 @@ report.html     accuracy, confusion and misclassified photos, for people
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import zipfile
@@ -116,16 +117,20 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def check_target(folder: Path) -> None:
-    """Make sure that a bundle may be written to the folder.
+    """Make sure that a bundle may be written to the folder, before hours go into making it.
 
-    Raises: UsageError if something other than a bundle or an empty folder is there.
+    Raises: UsageError if something other than a bundle or an empty folder is there, or what it
+        would be in is no folder, or may not be written.
     """
     if folder.is_dir() and not folder.is_symlink():
-        if (folder / INFO).is_file() or not any(folder.iterdir()):
-            return
-    elif not folder.exists() and not folder.is_symlink():
-        return
-    raise UsageError(f"{folder} exists and is no model bundle; it is left as it is")
+        free = (folder / INFO).is_file() or not any(folder.iterdir())
+    else:
+        free = not folder.exists() and not folder.is_symlink()
+    if not free:
+        raise UsageError(f"{folder} exists and is no model bundle; it is left as it is")
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be written: {parent} takes no new folder")
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes], info: BundleInfo) -> None:
@@ -144,9 +149,9 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], info: BundleInfo) -> 
         for name, data in files.items():
             (fresh / name).write_bytes(data)
         (fresh / INFO).write_text(info.to_json(), encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             fresh.rename(folder)
         except BaseException:  # Ctrl-C, too, must leave the bundle that was there
             if old.exists() and not folder.exists():

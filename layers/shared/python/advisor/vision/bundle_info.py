@@ -69,6 +69,8 @@ class BundleInfo:
             known = {field.name: raw[field.name] for field in fields(cls)}
             known["backbone"] = Backbone(**raw["backbone"])
             known["labels"] = tuple(raw["labels"])
+            known["unknown_threshold"] = float(raw["unknown_threshold"])
+            known["files"] = dict(raw["files"])
             return cls(**known)
         except KeyError as error:
             raise BundleError(f"{INFO} lacks {error}") from error
