@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,14 +91,17 @@ def _native_quiet() -> Iterator[None]:
     in a function's log, and the local emulator takes native writes to stdout for its protocol.
     """
     with _REDIRECTING:
-        saved = os.dup(1), os.dup(2)
+        saved: dict[int, int] = {}
         try:
+            for descriptor in (1, 2):
+                with suppress(OSError):  # a daemon may have closed it: nothing is printed there
+                    saved[descriptor] = os.dup(descriptor)
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.dup2(null, 2)
+            for descriptor in saved:
+                os.dup2(null, descriptor)
             os.close(null)
             yield
         finally:
-            for descriptor, copy in enumerate(saved, start=1):
+            for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
