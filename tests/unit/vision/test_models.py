@@ -109,11 +109,23 @@ def test_a_changed_bundle_is_not_uploaded(store: ModelStore, tmp_path: Path, s3:
 
 
 def test_the_info_is_uploaded_last(store: ModelStore, tmp_path: Path, s3: Any) -> None:
+    names: list[str] = []
+
+    def note(params: dict[str, Any], **_: object) -> None:
+        names.append(params["Key"].rpartition("/")[2])
+
+    clients.client("s3").meta.events.register("provide-client-params.s3.PutObject", note)
     upload(store, tmp_path / "a", bias=(0, 0, 1))
-    objects = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
-    last = max(objects, key=lambda item: item["LastModified"])["Key"]
-    assert {item["Key"].rpartition("/")[2] for item in objects} >= {INFO, MODEL}
-    assert last.endswith(INFO) or len({item["LastModified"] for item in objects}) < len(objects)
+    assert MODEL in names
+    assert names[-1] == INFO
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(s3: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="s3://absent cannot be used"):
+        ModelStore("absent").check()
+    with pytest.raises(UsageError, match="no bundle can be stored in s3://absent"):
+        upload(ModelStore("absent"), tmp_path / "a", bias=(0, 0, 1))
+    ModelStore(BUCKET).check()
 
 
 def test_a_warm_function_follows_what_is_published(store: ModelStore, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.clients import client
 from advisor.aws.prefixes import S3Uri
@@ -53,6 +54,19 @@ class ModelStore:
         if where.key.strip("/") not in {"", BUNDLES.strip("/")}:
             raise UsageError(f"bundles live in s3://{where.bucket}/{BUNDLES}, not in {uri!r}")
         return cls(where.bucket)
+
+    def check(self) -> None:
+        """Make sure that there is such a bucket, before hours go into making a bundle for it.
+
+        Raises: UsageError if there is none, or S3 cannot be asked.
+        """
+        try:
+            client("s3").head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "403":  # who may write may not always list
+                raise UsageError(f"s3://{self.bucket} cannot be used: {error}") from error
+        except BotoCoreError as error:
+            raise UsageError(f"s3://{self.bucket} cannot be used: {error}") from error
 
     def current(self) -> CurrentModel:
         """The model in use.
@@ -92,14 +106,17 @@ class ModelStore:
     def upload(self, folder: Path) -> str:
         """Store a bundle's folder and return its version; it is not published by that.
 
-        Raises: BundleError if the folder holds no sound bundle.
+        Raises: BundleError if the folder holds no sound bundle; UsageError if S3 does not take it.
         """
         # Only training stores bundles: the functions that read them need no numpy for it.
         from advisor.vision.bundle import load_bundle  # noqa: PLC0415
 
         info = load_bundle(folder).info
-        for name in (*info.files, INFO):
-            client("s3").upload_file(str(folder / name), self.bucket, _key(info.version, name))
+        try:
+            for name in (*info.files, INFO):
+                client("s3").upload_file(str(folder / name), self.bucket, _key(info.version, name))
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise UsageError(f"no bundle can be stored in s3://{self.bucket}: {error}") from error
         return info.version
 
     def download(self, version: str, folder: Path) -> Path:
