@@ -39,7 +39,8 @@ def unknown_threshold(
     order = np.argsort(-best, kind="stable")
     wrong = probabilities.argmax(axis=1)[order] != targets[order]
     errors = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
-    allowed = np.flatnonzero(errors <= max_error)
+    whole = np.append(np.diff(best[order]) != 0, True)  # equally sure photos are answered together
+    allowed = np.flatnonzero((errors <= max_error) & whole)
     return float(best[order][allowed[-1]]) if len(allowed) else 1.0
 
 

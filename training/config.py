@@ -33,6 +33,9 @@ class TrainingConfig:
         for name, least in (("steps", 1), ("min_images", 1), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
+        for name in ("learning_rate", "weight_decay", "max_error"):
+            if not 0 <= getattr(self, name) < float("inf"):  # also true of NaN
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
         for name, least in (("test_percent", 1), ("validation_percent", 0)):
             if not least <= getattr(self, name) <= 90:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected {least} to 90")

@@ -111,9 +111,17 @@ def test_the_threshold_keeps_the_errors_of_answers_low() -> None:
     assert 0.03 < (targets[answered] != 0).mean() <= 0.05
 
 
+def test_equally_sure_photos_are_answered_together_or_not_at_all() -> None:
+    probabilities = np.array([[0.9, 0.1]] * 80 + [[0.8, 0.2]] * 20, np.float32)
+    targets = np.array([0] * 84 + [1] * 16)  # of those at .8 only the first four are right
+    threshold = unknown_threshold(probabilities, targets, max_error=0.05)
+    assert threshold == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [({"steps": 0}, "steps is 0; at least 1"), ({"min_images": -3}, "min_images is -3"),
+     ({"learning_rate": float("nan")}, "learning_rate is nan"),
      ({"test_percent": 0}, "test_percent is 0; expected 1 to 90"),
      ({"test_percent": 60, "validation_percent": 40}, "together at most 90")],
 )  # fmt: skip
