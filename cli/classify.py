@@ -45,6 +45,7 @@ def command(
       advisor classify --bundle model --top-k 1 --json *.jpg
     """
     from advisor.vision.classifier import Classifier
+    from cli.terminal import echo
 
     classifier = Classifier.load(bundle)
     width = max(map(len, photos))
@@ -52,7 +53,7 @@ def command(
     for path in photos:
         answer = {"path": path, **_classify(classifier, path, top_k=top_k)}
         failed |= "error" in answer
-        click.echo(json.dumps(answer, ensure_ascii=False) if as_json else _line(answer, width))
+        echo(json.dumps(answer, ensure_ascii=False) if as_json else _line(answer, width))
     if failed:
         ctx.exit(1)
 

@@ -9,6 +9,11 @@ from unicodedata import combining, east_asian_width
 import click
 
 
+def echo(text: str) -> None:
+    """Print a line; bytes of a file's name that are no UTF-8 show as JSON escapes them."""
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
 def echo_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Print rows with their columns aligned; those named in `right` on their right edge."""
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]

@@ -81,7 +81,7 @@ def resolve(name: str, *, cache: Path, say: Callable[[str], None]) -> Weights:
     handle = HUB_HANDLES.get(name, name)
     if not handle.startswith("https://"):
         return local(Path(name))
-    folder = _hub_folder(handle)
+    folder = _hub_folder(handle, cache)
     if folder is not None:
         return _saved_model(folder, name=name, source=handle)
     try:
@@ -127,24 +127,28 @@ def _from_s3(uri: str, cache: Path) -> Weights:
     return local(download(uri, cache / "backbones"))
 
 
-def _hub_folder(handle: str) -> Path | None:
-    """The folder TF Hub keeps the handle's SavedModel in, or None where it cannot be had."""
-    cache = os.environ.get("TFHUB_CACHE_DIR")
-    if cache:
-        folder = Path(cache) / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
-        if (folder / "saved_model.pb").is_file():
-            return folder
+def _hub_folder(handle: str, cache: Path) -> Path | None:
+    """The folder TF Hub keeps the handle's SavedModel in, or None where it cannot be had.
+
+    TFHUB_CACHE_DIR is TF Hub's own word for where; without it the next run would fetch again,
+    and one without a network would train from other weights.
+    """
+    home = os.environ.get("TFHUB_CACHE_DIR") or str(cache / "tfhub")
+    folder = Path(home) / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
+    if (folder / "saved_model.pb").is_file():
+        return folder
     if importlib.util.find_spec("tensorflow_hub") is None or not _reachable(handle):
         return None
     try:
-        return Path(in_tensorflow(_hub_resolve, handle))
+        return Path(in_tensorflow(_hub_resolve, handle, home))
     except OSError:  # what urllib raises for a host that answers the probe and then fails
         return None
 
 
-def _hub_resolve(handle: str) -> str:
+def _hub_resolve(handle: str, home: str) -> str:
     import tensorflow_hub  # noqa: PLC0415 (in the TensorFlow process)
 
+    os.environ["TFHUB_CACHE_DIR"] = home
     return str(tensorflow_hub.resolve(handle))
 
 

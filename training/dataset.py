@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ PRODUCTS = "photos.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoFile:
-    """A photo of the folder. name: its path in it, with slashes. product_id: "" if not known."""
+    """A photo of the folder. product_id: "" if not known.
+
+    name: its path in the folder, with slashes; bytes of it that are no UTF-8 as `\\udcXX`.
+    """
 
     path: Path
     name: str
@@ -45,7 +49,7 @@ def scan(folder: Path) -> list[PhotoFile]:
         if category.is_dir() and not category.name.startswith(".")
         for path in category.rglob("*")
         if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
-        for name in [path.relative_to(folder).as_posix()]
+        for name in [_text(path.relative_to(folder).as_posix())]
         if not any(part.startswith(".") for part in name.split("/"))
     ]
     if not photos:
@@ -67,7 +71,8 @@ def read_product_ids(folder: Path) -> dict[str, str]:
         return {}
     prefix = f"{folder.name}/"
     products = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(), nor text: a line may hold U+2028, and be no UTF-8.
+    for number, line in enumerate(file.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
         try:
             record = json.loads(line)
             products[str(record["path"]).removeprefix(prefix)] = str(record["product_id"])
@@ -77,8 +82,18 @@ def read_product_ids(folder: Path) -> dict[str, str]:
 
 
 def one_line(label: str) -> str:
-    """The label with line breaks and other control characters as spaces: labels.txt has lines."""
-    return "".join(char if char.isprintable() else " " for char in label)
+    """The label with line breaks and other control characters as spaces: labels.txt has lines.
+
+    All else stays, also what merely shows nothing: joiners make words in Persian, and emoji.
+    """
+    return "".join(
+        " " if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} else char for char in label
+    )
+
+
+def _text(path: str) -> str:
+    """The path without the lone surrogates that stand for bytes that are no UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def split_by_size(

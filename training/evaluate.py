@@ -131,6 +131,8 @@ def _answerer(bundle: Bundle) -> Callable[[], Callable[[PhotoFile], Answer]]:
                 found = classifier.predict(file.path.read_bytes(), top_k=3).classification
             except UnreadableImageError as error:
                 return Answer(file=file, error=str(error))
+            except OSError as error:
+                return Answer(file=file, error=f"cannot be read: {error.strerror or error}")
             return Answer(file=file, labels=found.labels, unknown=found.unknown)
 
         return answer

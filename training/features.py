@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from advisor.errors import UnreadableImageError
+from advisor.errors import UnreadableImageError, UsageError
 from advisor.vision.images import PREPROCESSING_ID, decode, image_id
 from advisor.vision.interpreter import Model
+from training.backbones import Weights
 from training.dataset import PhotoFile
 from training.duplicates import Fingerprint, fingerprint
 from training.head import FloatArray
@@ -33,7 +34,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Read:
-    """A photo file that was read. features is None where reason tells why it has none."""
+    """A photo file that was read. features is None where reason tells why it has none.
+
+    sha256: of its content; "" where not even that could be read.
+    """
 
     file: PhotoFile
     sha256: str
@@ -45,13 +49,15 @@ class FeatureCache:
     """Features by photo content, in one SQLite file for a backbone and a preprocessing.
 
     Two runs may use it at once; what a killed run had computed is there for the next.
+    Raises: UsageError, from every method, if the file cannot be read or written.
     """
 
-    def __init__(self, folder: Path, backbone_sha256: str) -> None:
-        recipe = hashlib.sha256(f"{backbone_sha256} {PREPROCESSING_ID}".encode()).hexdigest()
+    def __init__(self, folder: Path, weights: Weights) -> None:
+        # The kind, too: one .h5 file can be a backbone as it is, or a box of layers for another.
+        recipe = f"{weights.sha256} {weights.kind.value} {PREPROCESSING_ID}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"{recipe[:24]}.sqlite"
-        with closing(self._connect()) as connection, connection:
+        self._path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.sqlite"
+        with self._connect() as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS photos (sha256 TEXT PRIMARY KEY, dhash TEXT, "
                 "thumbnail BLOB, vector BLOB, reason TEXT NOT NULL) WITHOUT ROWID"
@@ -59,19 +65,24 @@ class FeatureCache:
 
     def find_all(self, files: Sequence[tuple[PhotoFile, str]]) -> dict[str, Read]:
         """What is known of many photos, by content."""
-        with closing(self._connect()) as connection:
+        with self._connect() as connection:
             found = {sha256: _find(connection, file, sha256) for file, sha256 in files}
         return {sha256: read for sha256, read in found.items() if read is not None}
 
     def put(self, reads: Sequence[Read]) -> None:
         """Keep what was found out, all of it or nothing."""
-        with closing(self._connect()) as connection, connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", map(_row, reads)
-            )
+        rows = [_row(read) for read in reads if read.sha256]
+        if rows:
+            with self._connect() as connection:
+                connection.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", rows)
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=60)
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise UsageError(f"{self._path}, a cache of features, fails: {error}") from error
 
 
 def read_photos(
@@ -83,17 +94,16 @@ def read_photos(
     """Features of every photo, in order; only contents not met before are decoded.
 
     graph: gives the .tflite, asked for only where a photo is new. A photo that cannot be read
-    is returned with the reason, and remembered too.
+    is returned with the reason, which is remembered where the content is at fault.
     """
-    hashed = list(zip(files, map_photos(lambda: _sha256_of, files), strict=True))
-    known = cache.find_all(hashed)
-    new = {sha256: file for file, sha256 in hashed if sha256 not in known}
+    hashed = list(map_photos(lambda: _hash, files))
+    known = cache.find_all([(read.file, read.sha256) for read in hashed if read.sha256])
+    new = {read.sha256: read.file for read in hashed if read.sha256 and read.sha256 not in known}
     if new:
-        for read in _compute(list(new.values()), graph(), cache, progress):
-            known[read.sha256] = read
-    return [
-        Read(file, sha256, known[sha256].features, known[sha256].reason) for file, sha256 in hashed
-    ]
+        computed = _compute(list(new.values()), graph(), cache, progress)
+        # By the hash of before: the file may have changed, or gone, since.
+        known.update(zip(new, computed, strict=True))
+    return [replace(known.get(read.sha256, read), file=read.file) for read in hashed]
 
 
 def _compute(
@@ -118,7 +128,10 @@ def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Read]]:
         model = Model(graph)
 
         def read(file: PhotoFile) -> Read:
-            data = file.path.read_bytes()
+            try:
+                data = file.path.read_bytes()
+            except OSError as error:
+                return _unread(file, error)
             try:
                 photo = decode(data)
             except UnreadableImageError as error:
@@ -131,9 +144,16 @@ def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Read]]:
     return make
 
 
-def _sha256_of(file: PhotoFile) -> str:
-    with file.path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _hash(file: PhotoFile) -> Read:
+    try:
+        with file.path.open("rb") as stream:
+            return Read(file, hashlib.file_digest(stream, "sha256").hexdigest(), None)
+    except OSError as error:
+        return _unread(file, error)
+
+
+def _unread(file: PhotoFile, error: OSError) -> Read:
+    return Read(file, "", None, f"cannot be read: {error.strerror or error}")
 
 
 def _find(connection: sqlite3.Connection, file: PhotoFile, sha256: str) -> Read | None:

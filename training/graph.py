@@ -41,11 +41,15 @@ def build_graph(weights: Weights, label_count: int) -> bytes:
     model = _with_head(weights, label_count)
     with tempfile.TemporaryDirectory() as folder:
         # Through an exported SavedModel: a tf.Module around a Keras model loses its variables.
-        model.export(folder, format="tf_saved_model", verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-        content: bytes = converter.convert()
+        try:
+            model.export(folder, format="tf_saved_model", verbose=False)
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+            content: bytes = converter.convert()
+        except Exception as error:  # an operation that TFLite lacks shows as one of many types
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise BackboneError(f"{weights.path} cannot become a .tflite: {reason}") from error
     _check_no_variables(content)
     _check_size(content, model)
     _check_parity(content, model)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import sys
 import tempfile
 import time
@@ -71,7 +70,7 @@ def run(
     """
     try:
         return _run(images, out, config, cache=cache, say=say, progress=progress)
-    except (OSError, sqlite3.OperationalError) as error:  # no space, no permission
+    except OSError as error:  # no space, no permission
         raise UsageError(f"a file cannot be read or written: {error}") from error
 
 
@@ -95,7 +94,7 @@ def train(
         files,
         labels,
         config,
-        FeatureCache(cache / "features", weights.sha256),
+        FeatureCache(cache / "features", weights),
         graph=lambda: cached_graph(weights, len(labels), cache, say),
         progress=progress,
     )
@@ -180,6 +179,7 @@ def _run(
     from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
 
     store = ModelStore.at(out)
+    store.check()
     folder = _local(images, cache)
     with tempfile.TemporaryDirectory() as temporary:
         bundle = Path(temporary) / "bundle"

@@ -44,6 +44,24 @@ def test_a_line_break_in_a_label_becomes_a_space(tmp_path: Path) -> None:
     assert [photo.label for photo in scan(tmp_path)] == ["two lines"]
 
 
+def test_joiners_inside_a_label_stay(tmp_path: Path) -> None:
+    for label in ("می\u200cشود", "👩\u200d🍳 chef", "50\u00a0%"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "a.jpg").write_bytes(b"x")
+    found = {photo.label for photo in scan(tmp_path)}
+    assert found == {"می\u200cشود", "👩\u200d🍳 chef", "50\u00a0%"}
+
+
+def test_a_line_of_photos_jsonl_may_hold_a_line_separator(tmp_path: Path) -> None:
+    tiny.make_photos(tmp_path / "images", each=1)
+    line = {"path": "images/red/0.png", "product_id": "a\u2028b"}
+    (tmp_path / "photos.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n")
+    assert "a\u2028b" in {photo.product_id for photo in scan(tmp_path / "images")}
+    (tmp_path / "photos.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match=r"photos\.jsonl, line 1"):
+        scan(tmp_path / "images")
+
+
 def test_reads_which_product_a_photo_shows(tmp_path: Path) -> None:
     tiny.make_photos(tmp_path / "images", each=1)
     line = {"path": "images/red/0.png", "product_id": "shop:7", "image_id": "", "url": ""}

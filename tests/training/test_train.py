@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +19,23 @@ from click.testing import CliRunner
 from PIL import Image
 
 from advisor.aws import clients
+from advisor.aws.prefixes import download
 from advisor.errors import AdvisorError, BackboneError, DataError, UsageError
 from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import INFO, REPORT
 from advisor.vision.classifier import Classifier
+from advisor.vision.images import image_id
 from cli import classify, evaluate
 from cli import train as train_command
 from tests.training import tiny
 from training.backbones import Kind, local, resolve
 from training.config import TrainingConfig
+from training.dataset import count_labels, scan
+from training.evaluate import evaluate as evaluate_photos
 from training.export import cached_graph
+from training.features import FeatureCache, read_photos
+from training.selection import select
+from training.tensorflow_process import in_tensorflow
 from training.train import main, run, train
 
 CONFIG = TrainingConfig(backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300)
@@ -111,16 +122,12 @@ def test_copies_and_photos_of_one_product_stay_on_one_side(
             lines.append(json.dumps(line) + "\n")
     (tmp_path / "photos.jsonl").write_text("".join(lines))
     seen: dict[str, set[str]] = {}
-    from training.dataset import count_labels, scan
-    from training.features import FeatureCache
-    from training.selection import select
-
     files = scan(images)
     selection = select(
         files,
         tuple(sorted(set(count_labels(files)) - {"few"})),
         CONFIG,
-        FeatureCache(cache / "features", local(tiny.BACKBONE).sha256),
+        FeatureCache(cache / "features", local(tiny.BACKBONE)),
         graph=tiny.GRAPH.read_bytes,
         progress=tiny.ignore,
     )
@@ -180,9 +187,136 @@ def test_copies_of_one_photo_cannot_be_split(cache: Path, tmp_path: Path) -> Non
 
 def test_a_file_in_the_way_is_one_sentence(photos: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot be read or written: .*file"):
+    with pytest.raises(UsageError, match=r"cannot be written: .*file takes no new folder"):
         run(str(photos), str(tmp_path / "file" / "model"), CONFIG, cache=cache,
             say=tiny.ignore, progress=tiny.ignore)  # fmt: skip
+
+
+def test_a_photo_that_may_not_be_read_is_skipped_with_the_reason(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = photos / "red" / "3.png"
+    opened = Path.open
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == forbidden:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    result = again(photos, tmp_path / "m", cache)
+    assert result.unreadable["red/3.png"] == "cannot be read: Permission denied"
+    assert sum(result.photos.values()) == 71
+    unread = evaluate_photos(load_bundle(bundle), scan(photos), tiny.ignore).unreadable
+    assert unread["red/3.png"] == "cannot be read: Permission denied"
+
+
+def test_a_photo_that_vanishes_after_it_was_found_is_skipped(
+    photos: Path, cache: Path, tmp_path: Path
+) -> None:
+    files = scan(photos)[:3]
+    gone = replace(files[0], path=tmp_path / "gone.png")
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    reads = read_photos([*files, gone], tiny.GRAPH.read_bytes, features, tiny.ignore)
+    assert [bool(read.features) for read in reads] == [True, True, True, False]
+    assert reads[3].reason == "cannot be read: No such file or directory"
+
+
+def test_features_are_computed_once_for_each_content(photos: Path, tmp_path: Path) -> None:
+    files = scan(photos)
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    seen: list[int] = []
+    first = read_photos(files, tiny.GRAPH.read_bytes, features, lambda *step: seen.append(step[1]))
+    again = read_photos(files, lambda: pytest.fail("nothing is new"), features, tiny.ignore)
+    assert len(seen) == len(files)
+    assert [read.reason for read in again] == [read.reason for read in first]
+    vectors = [
+        [read.features.vector for read in reads if read.features] for reads in (first, again)
+    ]
+    assert np.array_equal(vectors[0], vectors[1])
+
+
+def test_one_file_of_weights_used_in_two_ways_has_two_caches(photos: Path, tmp_path: Path) -> None:
+    files = scan(photos)[:2]
+    for kind in (Kind.KERAS, Kind.PACKAGE_INDEX):
+        features = FeatureCache(tmp_path, replace(local(tiny.BACKBONE), kind=kind))
+        assert features.find_all([(file, image_id(file.path.read_bytes())) for file in files]) == {}
+        read_photos(files, tiny.GRAPH.read_bytes, features, tiny.ignore)
+
+
+def test_a_damaged_cache_of_features_is_named(photos: Path, tmp_path: Path) -> None:
+    FeatureCache(tmp_path, local(tiny.BACKBONE))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(UsageError, match=rf"{file}, a cache of features, fails: .*not a database"):
+        FeatureCache(tmp_path, local(tiny.BACKBONE))
+
+
+def test_a_name_that_is_no_utf8_passes_through(
+    photos: Path, cache: Path, tmp_path: Path, bundle: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "images")
+    broken = os.fsencode(tmp_path / "images" / "red") + b"/caf\xe9.png"
+    try:
+        Path(os.fsdecode(broken)).write_bytes(b"no photo")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    assert "red/caf\\udce9.png" in again(tmp_path / "images", tmp_path / "m", cache).unreadable
+    arguments = ["--json", "--bundle", str(bundle), os.fsdecode(broken)]
+    result = CliRunner().invoke(classify.command, arguments)
+    assert json.loads(result.stdout)["path"] == os.fsdecode(broken)
+
+
+def test_a_backbone_that_tflite_cannot_hold_is_one_sentence(cache: Path, tmp_path: Path) -> None:
+    in_tensorflow(save_a_backbone_of_erfinv, str(tmp_path / "erfinv.keras"))
+    with pytest.raises(BackboneError, match=r"erfinv\.keras cannot become a \.tflite: "):
+        cached_graph(local(tmp_path / "erfinv.keras"), 3, cache, tiny.ignore)
+
+
+def save_a_backbone_of_erfinv(path: str) -> None:
+    import keras
+
+    photo = keras.Input((224, 224, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(photo)
+    keras.Model(photo, keras.ops.erfinv(pooled)).save(path)
+
+
+def test_what_tensorflow_works_at_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    code = (
+        "from tests.training.test_train import wait_for_ever\n"
+        "from training.tensorflow_process import in_tensorflow\n"
+        f"if __name__ == '__main__': in_tensorflow(wait_for_ever, {str(started)!r})\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment) as parent:
+        wait_until(started.is_file)
+        parent.kill()
+    child = int(started.read_text())
+    wait_until(lambda: not is_running(child))
+
+
+def wait_for_ever(started: str) -> None:
+    Path(f"{started}.part").write_text(str(os.getpid()))
+    Path(f"{started}.part").rename(started)
+    time.sleep(600)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    return not stat.is_file() or ") Z " not in stat.read_text()
 
 
 def test_a_place_that_is_no_bundle_is_refused_at_once(photos: Path, tmp_path: Path) -> None:
@@ -249,6 +383,10 @@ def test_trains_from_s3_and_stores_the_bundle_there(
         assert sum(result.photos.values()) == 72
         listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
         assert '"product_id": "shop:b0"' in listing
+        # A run killed before it wrote the listing: what it fetched is not taken for unknown.
+        next((cache / "s3").rglob("photos.jsonl")).write_text('{"path": "half')
+        download("s3://data/images/", cache / "s3")
+        assert next((cache / "s3").rglob("photos.jsonl")).read_text() == listing
         s3.delete_object(Bucket="data", Key="images/red/0.png")
         assert run("s3://data/images", out, CONFIG, cache=cache, say=tiny.ignore,
                    progress=tiny.ignore).photos["train"] > 0  # fmt: skip

@@ -41,8 +41,8 @@ def download(uri: str, cache: Path) -> Path:
     """The local copy of a prefix (a folder) or of one object (a file), brought up to date.
 
     Objects of the same size and time are not fetched again; those deleted in S3 go here, too.
-    Beside the folder, photos.jsonl tells which product each photo shows, where the object's
-    metadata does, just as a crawl on plain folders writes it.
+    Beside the folder, photos.jsonl tells which product each photo shows, "" where the object's
+    metadata does not, in the form that a crawl on plain folders writes.
     Raises: DataError if nothing is there, or S3 cannot be asked.
     """
     where = S3Uri.parse(uri)
@@ -59,19 +59,23 @@ def _download(where: S3Uri, home: Path) -> Path:
         raise DataError(f"nothing is stored under s3://{where.bucket}/{where.key}")
     root = home / (prefix.rpartition("/")[2] or where.bucket)
     known = _read_products(home / _PRODUCTS)
-    products, kept = {}, set()
-    for item in objects:
-        below = item["Key"].removeprefix(prefix).lstrip("/")
-        path = root / below if below else root
-        if not path.resolve().is_relative_to(home.resolve()):
-            raise DataError(f"s3://{where.bucket}/{item['Key']} would be written outside the cache")
-        kept.add(path)
-        name = path.relative_to(home).as_posix()
-        product_id = known.get(name, "") if _is_current(path, item) else _fetch(where, item, path)
-        if product_id:
-            products[name] = product_id
+    products: dict[str, str] = {}
+    kept = set()
+    try:
+        for item in objects:
+            below = item["Key"].removeprefix(prefix).lstrip("/")
+            path = root / below if below else root
+            if not path.resolve().is_relative_to(home.resolve()):
+                raise DataError(f"s3://{where.bucket}/{item['Key']} would lie outside the cache")
+            kept.add(path)
+            name = path.relative_to(home).as_posix()
+            current = name in known and _is_current(path, item)
+            products[name] = known[name] if current else _fetch(where, item, path, home)
+    except BaseException:  # Ctrl-C, too: what was fetched need not be fetched again
+        _write_products(home / _PRODUCTS, known | products, home)
+        raise
     _remove_others(root, kept)
-    _write_products(home / _PRODUCTS, products)
+    _write_products(home / _PRODUCTS, products, home)
     return root
 
 
@@ -93,11 +97,11 @@ def _is_current(path: Path, item: dict[str, Any]) -> bool:
     return bool(stat.st_size == item["Size"] and stat.st_mtime == item["LastModified"].timestamp())
 
 
-def _fetch(where: S3Uri, item: dict[str, Any], path: Path) -> str:
+def _fetch(where: S3Uri, item: dict[str, Any], path: Path, home: Path) -> str:
     """Store the object and return the product it shows, "" if its metadata names none."""
     answer = client("s3").get_object(Bucket=where.bucket, Key=item["Key"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:100]}.part")
+    partial = _partial(home)
     partial.write_bytes(answer["Body"].read())
     modified = item["LastModified"].timestamp()
     os.utime(partial, (modified, modified))
@@ -113,15 +117,27 @@ def _remove_others(root: Path, kept: set[Path]) -> None:
 
 
 def _read_products(file: Path) -> dict[str, str]:
-    if not file.is_file():
+    """What _write_products wrote, {} if it is damaged: then all is fetched again."""
+    try:
+        # Not splitlines(): a path may hold U+2028.
+        lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return {line["path"]: line["product_id"] for line in map(json.loads, lines)}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
-    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    return {line["path"]: line["product_id"] for line in lines}
 
 
-def _write_products(file: Path, products: dict[str, str]) -> None:
+def _write_products(file: Path, products: dict[str, str], home: Path) -> None:
+    """Every path, also those of no known product: one that is not named was not fetched whole."""
     lines = [
         json.dumps({"path": path, "product_id": product_id}, ensure_ascii=False) + "\n"
         for path, product_id in sorted(products.items())
     ]
-    file.write_text("".join(lines), encoding="utf-8")
+    home.mkdir(parents=True, exist_ok=True)
+    partial = _partial(home)
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(file)
+
+
+def _partial(home: Path) -> Path:
+    """A name of this process alone, outside the copy: another run may be at the same prefix."""
+    return home / f".{os.getpid()}.part"
