@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,12 @@ class Emulator:
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs to talk to the emulator, and to nothing else of AWS."""
+        direct = ",".join(filter(None, (os.environ.get("no_proxy"), os.environ.get("NO_PROXY"))))
+        direct = f"{direct},{HOST}" if direct else HOST
         return {
+            # A proxy knows nothing of this machine's own addresses.
+            "NO_PROXY": direct,
+            "no_proxy": direct,
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -116,13 +121,16 @@ def _free_port(port: int) -> int:
 
 def _wait_until_ready(emulator: Emulator, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            tail = emulator.log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise UsageError(f"the emulator ended at once: {''.join(tail)} (see {emulator.log})")
-        try:
-            if requests.get(f"{emulator.url}/_ministack/health", timeout=2).ok:
-                return
-        except requests.RequestException:  # also one that is too busy to answer in time
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy on the way to this machine
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                tail = emulator.log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise UsageError(
+                    f"the emulator ended at once: {''.join(tail)} (see {emulator.log})"
+                )
+            with suppress(requests.RequestException):  # also one too busy to answer in time
+                if session.get(f"{emulator.url}/_ministack/health", timeout=2).ok:
+                    return
             time.sleep(0.1)
     raise UsageError(f"the emulator was not ready after {START_TIMEOUT_S} s; see {emulator.log}")
