@@ -53,6 +53,14 @@ INTERRUPTED_STATUS = 130
     multiple=True,
     help="Any other setting, as min_items_a_minute=0; docs/crawl-settings.md lists them.",
 )
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="csv: write items.csv too, when the crawl ends.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as a JSON object.")
 @click.pass_context
 def command(
@@ -69,6 +77,7 @@ def command(
     pages: int | None,
     minutes: float | None,
     others: tuple[str, ...],
+    formats: str,
     as_json: bool,
 ) -> None:
     """Crawl a shop with SPIDER: its goods, its photos by category, its pages.
@@ -128,6 +137,8 @@ def command(
             reason = crawl.run()
         fetcher.close()
         folder.end(reason)
+        if formats == "csv":
+            folder.write_table()
         statistics = Statistics.of(folder.frontier.counts())
         figures = {
             **statistics.to_dict(),

@@ -97,6 +97,30 @@ def test_shows_a_table_without_json(tmp_path: Path) -> None:
     assert "finished" in result.stdout
 
 
+def test_writes_a_table_where_asked_for_and_leaves_photos_that_are_there(tmp_path: Path) -> None:
+    with serving(shop_of(3)) as shop:
+        _figures(shop, tmp_path, "--format", "csv", "--limit", "2")
+        assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 3
+        photo = next(tmp_path.glob("images/*/*"))
+        written = photo.stat().st_mtime_ns
+        _figures(shop, tmp_path, "--format", "csv")
+        _figures(shop, tmp_path)
+    assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 4
+    assert photo.stat().st_mtime_ns == written
+
+
+def test_flags_win_over_the_spider_and_wrong_ones_are_refused(tmp_path: Path) -> None:
+    with serving(shop_of(3)) as shop:
+        _figures(shop, tmp_path / "a", "-s", "headers=X-Store: 7", "-s", "user_agent=Ours/1")
+        assert {one["X-Store"] for one in shop.headers} == {"7"}
+        assert {one["User-Agent"] for one in shop.headers} == {"Ours/1"}
+        for option, sentence in (("delay=1", "no setting 'delay'"), ("delay", "NAME=VALUE")):
+            result = _crawl(shop, tmp_path / "b", "-s", option)
+            assert isinstance(result.exception, UsageError)
+            assert sentence in str(result.exception)
+    assert not (tmp_path / "b").exists()
+
+
 def test_goes_on_with_a_higher_limit_and_keeps_every_line_once(tmp_path: Path) -> None:
     with serving(shop_of(30)) as shop:
         first = _figures(shop, tmp_path, "--limit", "5")

@@ -11,6 +11,7 @@ from advisor.crawling.decide import decide, decide_failure
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page, Request, Response
 from advisor.crawling.spiders.base import ParsedPage
+from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.errors import FetchError
 from tests.unit.crawling.loopback import JPEG
 
@@ -27,6 +28,7 @@ class OneItem:
     name: str = "one"
     base_url: str = "https://shop.test"
     start_urls: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = DEFAULT_STAGES
 
     def parse(self, page: Page) -> ParsedPage:
         if "boom" in page.html:

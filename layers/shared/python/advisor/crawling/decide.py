@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import MAX_HOPS, retry_after_s
-from advisor.crawling.items import REQUIRED, Item
+from advisor.crawling.items import Item
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.photos import Photo, make_photo
-from advisor.crawling.spiders.base import ParsedPage, Spider
+from advisor.crawling.spiders.base import Spider
+from advisor.crawling.stages import Dropped, Stage, run_stages
 from advisor.crawling.urls import host_of, is_web_url, site_of
 from advisor.errors import FetchError
 
@@ -155,7 +157,7 @@ def _parsed(
     except Exception as error:
         name = f"spider {type(error).__name__}"
         return Outcome(request=request, archive=response, errors=(name,), bytes=len(response.body))
-    items, dropped = _valid(parsed, shop)
+    items, dropped = _through_stages(parsed.items, spider.stages, shop)
     links: tuple[str, ...] = ()
     if not settings.max_depth or request.depth < settings.max_depth:
         site = _Site(spider, settings)
@@ -171,15 +173,16 @@ def _parsed(
     )
 
 
-def _valid(parsed: ParsedPage, shop: str) -> tuple[tuple[Item, ...], tuple[str, ...]]:
-    """The items that have all they need, and why the others are dropped."""
+def _through_stages(
+    found: Sequence[Item], stages: Sequence[Stage], shop: str
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """The items that the stages let through, and why the others are dropped."""
     items: list[Item] = []
     dropped: list[str] = []
-    for found in parsed.items:
-        missing = [name for name in REQUIRED if not getattr(found, name).strip()]
-        if missing:
-            dropped.append(f"no {', '.join(missing)}")
-            continue
-        images = tuple(url for url in dict.fromkeys(found.images) if is_web_url(url))
-        items.append(replace(found, shop=shop, images=images).validate())
+    for one in found:
+        item = run_stages(replace(one, shop=shop), stages)
+        if isinstance(item, Dropped):
+            dropped.append(item.reason)
+        else:
+            items.append(item)
     return tuple(items), tuple(dropped)

@@ -1,6 +1,7 @@
 """A crawl in a plain folder, written so that a stop at any moment leaves it usable.
 
 DIR/items.jsonl, DIR/photos.jsonl   complete lines only
+DIR/items.csv                       the same items as a table, where asked for
 DIR/images/<category>/<sku>-<image id>.<ext>
 DIR/pages/<hash of the address>.html.gz
 DIR/.crawl/                         frontier.sqlite; the lines of a re-crawl until it is complete
@@ -20,12 +21,14 @@ from advisor.crawling.messages import archive_bytes, archive_name
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.crawling.sqlite_frontier import SqliteFrontier
+from advisor.crawling.tables import write_csv
 from advisor.errors import DataError, UsageError
 from advisor.naming import path_segment
 
 FORMAT = "1"  # of DIR/.crawl
 ITEMS = "items.jsonl"
 PHOTOS = "photos.jsonl"
+TABLE = "items.csv"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
 
@@ -82,6 +85,17 @@ class CrawlFolder:
         self._close_files()
         self.frontier.set_meta(finish_reason=reason)
         self._settle_lines()
+
+    def write_table(self) -> None:
+        """Write DIR/items.csv anew from DIR/items.jsonl."""
+        if not (self.root / ITEMS).exists():
+            return
+        part = self._state / TABLE
+        try:
+            write_csv(self.root / ITEMS, part)
+            part.replace(self.root / TABLE)
+        except OSError as error:
+            raise DataError(f"cannot write to {self.root}: {error.strerror}") from error
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
@@ -153,7 +167,8 @@ class CrawlFolder:
     def _keep_photo(self, photo: Photo) -> dict[str, str]:
         name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
         path = self.root / "images" / path_segment(photo.category) / name
-        self._replace(path, photo.data)
+        if not (path.exists() and path.stat().st_size == len(photo.data)):  # the name has its hash
+            self._replace(path, photo.data)
         return {
             "path": path.relative_to(self.root).as_posix(),
             "product_id": photo.product_id,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page
+from advisor.crawling.stages import Stage
 from advisor.crawling.urls import origin_of
 
 
@@ -16,9 +17,9 @@ from advisor.crawling.urls import origin_of
 class ParsedPage:
     """What a spider reads off a page.
 
-    items: as found; the crawl checks and drops. requests: absolute addresses of pages to follow,
-    as plain text, so that the many that are seen already cost no object. problems: reasons to
-    count, of parts that could not be read.
+    items: as found; the stages clean, check and drop. requests: absolute addresses of pages to
+    follow, as plain text, so that the many that are seen already cost no object. problems:
+    reasons to count, of parts that could not be read.
     """
 
     items: tuple[Item, ...] = ()
@@ -47,6 +48,11 @@ class Spider(Protocol):
     @property
     def settings(self) -> Mapping[str, Any]:
         """What its shop needs otherwise than `CrawlSettings` has it, by the settings' names."""
+        ...
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What its items go through, in this order."""
         ...
 
     def parse(self, page: Page) -> ParsedPage:

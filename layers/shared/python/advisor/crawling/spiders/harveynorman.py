@@ -13,6 +13,7 @@ from advisor.crawling.messages import Page
 from advisor.crawling.money import parse_price
 from advisor.crawling.spiders.base import ParsedPage, clean, starts_at
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
+from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.crawling.urls import origin_of
 
 BASE_URL = "https://www.harveynorman.ie"
@@ -27,6 +28,7 @@ class HarveyNorman:
     base_url: str = BASE_URL
     name: ClassVar[str] = "harveynorman"
     settings: ClassVar[Mapping[str, Any]] = {}
+    stages: ClassVar[tuple[Stage, ...]] = DEFAULT_STAGES
 
     @property
     def start_urls(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from advisor.crawling.spiders.structured_data import (
     text_of,
 )
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
+from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.crawling.urls import canonical_url, is_web_url
 
 _GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
@@ -45,6 +46,7 @@ class SchemaOrg:
     base_url: str
     name: ClassVar[str] = "schema-org"
     settings: ClassVar[Mapping[str, Any]] = {}
+    stages: ClassVar[tuple[Stage, ...]] = DEFAULT_STAGES
 
     @property
     def start_urls(self) -> tuple[str, ...]:

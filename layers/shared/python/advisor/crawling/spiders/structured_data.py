@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborNode
 
 from advisor.crawling.messages import Page
+from advisor.crawling.text import plain_text
 
 Node = dict[str, Any]
 _WRAPPING = re.compile(r"^\s*(<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)|(-->|//\s*\]\]>|\]\]>)\s*$")
@@ -80,14 +81,6 @@ def text_of(value: object) -> str:
             if text:
                 return text
     return ""
-
-
-def plain_text(text: str) -> str:
-    """Text without the tags and entities that many shops leave in their structured data."""
-    if "<" not in text and "&" not in text:
-        return text
-    body = LexborHTMLParser(text).body
-    return body.text(deep=True, separator=" " if "<" in text else "") if body else text
 
 
 def _nodes(data: object, depth: int = 0) -> Iterator[Node]:
