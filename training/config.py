@@ -22,8 +22,9 @@ class TrainingConfig:
     test_percent: int = 10
     validation_percent: int = 10
     seed: int = 0  # of the head's first weights and its sampling; the split follows content alone
-    # With these two the head is right most often on photos it has not seen, and nearly calibrated
-    # (temperature .85 to .95); at .01 and 0 it is over-confident (2.7) and 3 points worse.
+    # On 609 clothing photos held out of training, two seeds: .805 right, calibrated by a
+    # temperature of .93; without decay .803 and 1.03; at 2e-3 without decay .794 and 1.5. The
+    # same order on the 341 validation photos (.848, .848, .824), so it is not tuned to those.
     learning_rate: float = 5e-4
     weight_decay: float = 1.0
     batch_size: int = 100
