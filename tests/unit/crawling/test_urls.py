@@ -3,7 +3,7 @@ from __future__ import annotations
 from urllib.parse import urljoin
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.crawling.messages import Page
@@ -50,8 +50,12 @@ def test_hosts_and_sites() -> None:
 
 
 @given(
-    st.text("/ab.?#%&=-:~ ", max_size=14),
+    st.text("/ab.?#%&=-:~ ", max_size=14)
+    | st.text("/ab.?#%&=-:~ ", max_size=9).map("http://b.test".__add__),
     st.sampled_from(["http://a.test/x/y?z#f", "https://a.test:8443", "http://a.test/x/"]),
 )
+@example("http://b.test/c?d=/../e", "http://a.test/x/")
+@example("http://b.test/c/../d", "http://a.test/x/")
+@example("https://b.test:8080", "http://a.test/x/")
 def test_a_link_is_joined_as_the_standard_says(link: str, page: str) -> None:
     assert Page(page, "").absolute(link) == urljoin(page, link.strip())

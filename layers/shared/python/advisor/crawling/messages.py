@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import urljoin
 
@@ -19,9 +19,10 @@ from advisor.crawling.urls import canonical_url, host_of
 Kind = Literal["page", "photo"]
 # A path with or without a query, no "//host", no "." or ".." to resolve.
 _SEGMENT = r"\w[\w~%,+@-]*(?:\.\w[\w~%,+@-]*)*"
-_ROOTED = re.compile(
-    rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?", re.ASCII
-)  # no two ways to match a text, or a page could make it slow
+# No two ways to match a text, or a page could make it slow.
+_PATH = rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
+_ROOTED = re.compile(_PATH, re.ASCII)
+_WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
 KINDS: tuple[Kind, ...] = ("page", "photo")
 
 
@@ -128,8 +129,8 @@ class Page:
     def absolute(self, link: str, base: str = "") -> str:
         """The absolute form of a link; "" for one that cannot be joined."""
         link = link.strip()
-        if not base and _ROOTED.fullmatch(link):
-            return self._origin + link  # as urljoin, 15 times faster; most links are such
+        if not base and (plain := _joined(self._origin, link)):
+            return plain
         try:
             return urljoin(base or self.base_url, link)
         except ValueError:  # "http://[broken"
@@ -138,6 +139,14 @@ class Page:
     @cached_property
     def _origin(self) -> str:
         return urljoin(self.base_url, "/")[:-1]
+
+
+@lru_cache(maxsize=16384)  # a shop's pages have most of their links in common
+def _joined(origin: str, link: str) -> str:
+    """The absolute form of a link with nothing to resolve, as urljoin's; "" for others."""
+    if _ROOTED.fullmatch(link):
+        return origin + link
+    return link if _WHOLE.fullmatch(link) else ""
 
 
 def archive_name(url: str) -> str:

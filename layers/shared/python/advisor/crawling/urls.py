@@ -13,6 +13,7 @@ from advisor.errors import UsageError
 # Query keys that tell where a visitor came from and never what the page shows.
 _TRACKING = re.compile(r"^(utm_\w+|gclid|fbclid|msclkid|dclid|gbraid|wbraid|mc_cid|mc_eid|_ga)$")
 _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/[A-Za-z0-9/_.~-]*")
+_SCHEMES = ("http://", "https://")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -52,6 +53,7 @@ def host_of(url: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=65536)
 def site_of(url: str) -> str:
     """The host without a leading "www.": a shop moves its visitors between the two."""
     return host_of(url).removeprefix("www.")
@@ -64,7 +66,8 @@ def origin_of(url: str) -> str:
 
 def is_web_url(url: str) -> bool:
     """Whether an address is http or https and names a host."""
-    return url[:8].lower().startswith(("http://", "https://")) and bool(host_of(url))
+    named = url.startswith(_SCHEMES) or url[:8].lower().startswith(_SCHEMES)
+    return named and bool(host_of(url))
 
 
 def checked_base_url(url: str) -> str:

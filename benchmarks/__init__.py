@@ -1,0 +1,1 @@
+"""One command per claim of speed or cost, each beside a peer, ratios in one run."""
