@@ -279,7 +279,14 @@ class ServiceStack(Stack):
                     treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
                 )
             )
-        functions = (self.start_crawl, self.crawl, self.classify, self.catalog, self.publish_model)
+        functions = (
+            self.start_crawl,
+            self.crawl,
+            self.sweep_crawls,
+            self.classify,
+            self.catalog,
+            self.publish_model,
+        )
         for function in functions:
             alarms.append(
                 function.metric_errors(period=Duration.minutes(5)).create_alarm(
