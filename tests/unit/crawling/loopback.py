@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import BinaryIO
 
 JPEG = b"\xff\xd8\xff\xe0" + b"photo " * 20
 
 
 @dataclass
 class Answer:
-    """One answer; `then` is given from the second request on."""
+    """One answer; `then` is given from the second request on. stream: writes all of it instead."""
 
     body: bytes | str = b""
     status: int = 200
     content_type: str = "text/html; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
     then: Answer | None = None
+    stream: Callable[[BinaryIO], None] | None = None
 
 
 class Shop(ThreadingHTTPServer):
@@ -69,6 +71,11 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.pages.get(self.path, Answer("nothing here", status=404))
         if again and answer.then:
             answer = answer.then
+        if answer.stream:
+            self.close_connection = True
+            with suppress(OSError):  # the fetcher hung up
+                answer.stream(self.wfile)
+            return
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         self.send_response(answer.status)
         if answer.content_type:
@@ -81,6 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except OSError:  # the fetcher hung up on a body that is too large
             self.close_connection = True
+
+    def handle(self) -> None:
+        with suppress(OSError):  # the fetcher hung up
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -100,7 +111,8 @@ def product_page(sku: str, *, category: str = "hats", links: str = "", **more: o
         **more,
     }
     kept = {name: value for name, value in product.items() if value is not None}
-    script = f'<script type="application/ld+json">{json.dumps(kept)}</script>'
+    text = json.dumps(kept).replace("</", "<\\/")  # as shops do, or a script's end is its end
+    script = f'<script type="application/ld+json">{text}</script>'
     return Answer(f"<html><head>{script}</head><body>{links}</body></html>")
 
 

@@ -18,6 +18,11 @@ from advisor.errors import FetchError
 _SLOW_DOWN_STATUSES = frozenset({429, 503})
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _MAX_RETRY_AFTER_S = 3600.0
+# A page of a real shop has a few thousand elements and some hundred links. More is a trap; and the
+# time that a CSS selector takes grows with the square of how deep elements are nested (20 s for
+# 100,000, 2 s for 30,000).
+_MAX_ELEMENTS = 30_000
+_MAX_LINKS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +157,13 @@ def _is_html(response: Response) -> bool:
 def _parsed(
     request: Request, response: Response, spider: Spider, shop: str, settings: CrawlSettings
 ) -> Outcome:
+    if response.body.count(b"<") - response.body.count(b"</") > _MAX_ELEMENTS:
+        return Outcome(
+            request=request,
+            archive=response,
+            errors=("too many elements",),
+            bytes=len(response.body),
+        )
     try:
         parsed = spider.parse(response.page())
     except Exception as error:
@@ -159,16 +171,19 @@ def _parsed(
         return Outcome(request=request, archive=response, errors=(name,), bytes=len(response.body))
     items, dropped = _through_stages(parsed.items, spider.stages, shop)
     links: tuple[str, ...] = ()
+    errors = parsed.problems
     if not settings.max_depth or request.depth < settings.max_depth:
         site = _Site(spider, settings)
         links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
+        if len(links) > _MAX_LINKS:
+            errors += ("too many links",)
     return Outcome(
         request=request,
         archive=response,
         items=items,
-        links=links,
+        links=links[:_MAX_LINKS],
         dropped=dropped,
-        errors=parsed.problems,
+        errors=errors,
         bytes=len(response.body),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import socket
 import threading
 import time
@@ -25,11 +27,13 @@ from urllib3.util import connection as urllib3_connection
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.messages import Request, Response
+from advisor.crawling.robots import MAX_BYTES as ROBOTS_BYTES
 from advisor.crawling.urls import is_web_url, site_of
 from advisor.errors import FetchError, ForbiddenAddressError
 
 MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
 _CHUNK_BYTES = 64 * 1024
+_HEADER_BYTES = 256 * 1024  # http.client alone would take 100 lines of 64 KiB, and 100s without end
 _KEPT_HEADERS = ("content-type", "location", "retry-after", "etag", "last-modified")
 
 
@@ -62,7 +66,9 @@ class Fetcher:
         self._settings = settings or CrawlSettings()
         self._sites = {site_of(f"http://{host}") for host, _ in policy.named}
         self._jar = CookieJar() if self._settings.keep_cookies else None  # has a lock of its own
-        self._adapter = _GuardedAdapter(policy)  # its pools are safe to share between threads
+        self._bounds = _Bounds()
+        # Its pools are safe to share between threads.
+        self._adapter = _GuardedAdapter(policy, self._bounds)
         self._threads = threading.local()
 
     def fetch(self, request: Request) -> Response:
@@ -71,7 +77,7 @@ class Fetcher:
             raise ForbiddenAddressError(
                 f"{request.url!r} is no http(s) address", reason="forbidden address"
             )
-        deadline = time.monotonic() + self._settings.total_s
+        self._bounds.start(request.url, total_s=self._settings.total_s)
         with (
             _named_errors(request.url),
             self._session().get(
@@ -87,12 +93,10 @@ class Fetcher:
             }
             self._keep_cookies(request.url, answer.raw)
             response = Response(url=request.url, status=answer.status_code, headers=headers)
-            body = _read(
-                answer.raw,
-                url=request.url,
-                max_bytes=self._settings.bytes_for(request.kind),
-                deadline=deadline,
-            )
+            cut = request.kind == "robots"
+            max_bytes = ROBOTS_BYTES if cut else self._settings.bytes_for(request.kind)
+            self._bounds.allow(max_bytes)
+            body = _read(answer.raw, url=request.url, max_bytes=max_bytes, cut=cut)
         return replace(response, body=body)
 
     def close(self) -> None:
@@ -160,17 +164,20 @@ def retry_after_s(response: Response, *, now: float) -> float | None:
         return None
 
 
-def _read(raw: Any, *, url: str, max_bytes: int, deadline: float) -> bytes:
-    """The body, decompressed; read1 returns what is there, so the deadline is looked at often."""
+def _read(raw: Any, *, url: str, max_bytes: int, cut: bool) -> bytes:
+    """The body, decompressed; read1 returns what is there, so the size is looked at often.
+
+    cut: of one that is too large, give the beginning.
+    """
     chunks: list[bytes] = []
     size = 0
     while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
         chunks.append(chunk)
         size += len(chunk)
+        if size > max_bytes and cut:
+            break
         if size > max_bytes:
             raise FetchError(f"{url} is larger than {max_bytes} bytes", reason="too large")
-        if time.monotonic() > deadline:
-            raise FetchError(f"{url} took too long", reason="timeout", retryable=True)
     return b"".join(chunks)
 
 
@@ -211,18 +218,83 @@ class _Session(requests.Session):
         return None
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """An adapter whose connections ask an AddressPolicy where to go."""
+class _Bounds(threading.local):
+    """What the fetch that this thread is at may still receive, and until when."""
 
-    def __init__(self, policy: AddressPolicy) -> None:
+    url = ""
+    deadline = 0.0
+    bytes_left = 0
+
+    def start(self, url: str, *, total_s: float) -> None:
+        """Begin a fetch, with headers to come."""
+        self.url = url
+        self.deadline = time.monotonic() + total_s
+        self.bytes_left = _HEADER_BYTES
+
+    def allow(self, max_bytes: int) -> None:
+        """The headers are there; now the body, in chunks with headers of their own."""
+        self.bytes_left += max_bytes
+
+    def left_s(self) -> float:
+        """Raises: FetchError when the time is up."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise FetchError(f"{self.url} took too long", reason="timeout", retryable=True)
+        return left
+
+    def spend(self, count: int) -> None:
+        """Raises: FetchError when that is more than may be received."""
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise FetchError(f"{self.url} sends too many bytes", reason="too large")
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads a socket within bounds; its own timeout holds for each wait besides."""
+
+    def __init__(self, sock: socket.socket, bounds: _Bounds) -> None:
+        self._sock = sock
+        self._raw: Any = sock.makefile("rb", buffering=0)
+        self._bounds = bounds
+        self._wait_s = sock.gettimeout() or float("inf")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(min(self._wait_s, self._bounds.left_s()))
+        count: int | None = self._raw.readinto(buffer)
+        self._bounds.spend(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedSocket:
+    """What http.client asks of a socket to read a response from it."""
+
+    def __init__(self, sock: socket.socket, bounds: _Bounds) -> None:
+        self._reader = _BoundedReader(sock, bounds)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._reader)
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """An adapter whose connections ask an AddressPolicy where to go, and read within bounds."""
+
+    def __init__(self, policy: AddressPolicy, bounds: _Bounds) -> None:
         self._policy = policy
+        self._bounds = bounds
         super().__init__(pool_connections=64, pool_maxsize=64)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": partial(_HTTPPool, guard=self._policy),
-            "https": partial(_HTTPSPool, guard=self._policy),
+            "http": partial(_HTTPPool, guard=self._policy, bounds=self._bounds),
+            "https": partial(_HTTPSPool, guard=self._policy, bounds=self._bounds),
         }
 
 
@@ -240,24 +312,43 @@ def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket
         raise NewConnectionError(connection, str(error)) from error
 
 
+def _bounded_response(
+    sock: socket.socket, bounds: _Bounds, **kwargs: Any
+) -> http.client.HTTPResponse:
+    bounded: Any = _BoundedSocket(sock, bounds)
+    return http.client.HTTPResponse(bounded, **kwargs)
+
+
 class _HTTPConnection(HTTPConnection):
-    def __init__(self, *args: Any, guard: AddressPolicy, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, guard: AddressPolicy, bounds: _Bounds, **kwargs: Any) -> None:
         self._guard = guard
+        self._bounds = bounds
         super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         return _connect(self, self._guard)
+
+    def response_class(  # type: ignore[override]  # http.client calls it, and only that
+        self, sock: socket.socket, **kwargs: Any
+    ) -> http.client.HTTPResponse:
+        return _bounded_response(sock, self._bounds, **kwargs)
 
 
 class _HTTPSConnection(HTTPSConnection):
     """TLS still names and verifies the host: only the socket goes to the checked address."""
 
-    def __init__(self, *args: Any, guard: AddressPolicy, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, guard: AddressPolicy, bounds: _Bounds, **kwargs: Any) -> None:
         self._guard = guard
+        self._bounds = bounds
         super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         return _connect(self, self._guard)
+
+    def response_class(  # type: ignore[override]  # http.client calls it, and only that
+        self, sock: socket.socket, **kwargs: Any
+    ) -> http.client.HTTPResponse:
+        return _bounded_response(sock, self._bounds, **kwargs)
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -486,7 +486,7 @@ def _item_key(item: Item) -> str:
 
 
 def _robots_request(request: Request) -> Request:
-    return Request(f"{origin_of(request.url)}/robots.txt")
+    return Request(f"{origin_of(request.url)}/robots.txt", "robots")
 
 
 def _robots_of(result: Response | FetchError) -> Robots:

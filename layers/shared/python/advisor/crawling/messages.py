@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
@@ -16,13 +17,14 @@ from w3lib.encoding import html_to_unicode
 
 from advisor.crawling.urls import canonical_url, host_of
 
-Kind = Literal["page", "photo"]
+Kind = Literal["page", "photo", "robots"]
 # A path with or without a query, no "//host", no "." or ".." to resolve.
 _SEGMENT = r"\w[\w~%,+@-]*(?:\.\w[\w~%,+@-]*)*"
 # No two ways to match a text, or a page could make it slow.
 _PATH = rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
 _ROOTED = re.compile(_PATH, re.ASCII)
 _WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
+_NOT_UTF8 = re.compile(rb"[\x00\x1b]")  # UTF-16, ISO-2022: valid UTF-8 by accident
 KINDS: tuple[Kind, ...] = ("page", "photo")
 
 
@@ -35,9 +37,9 @@ def request_key(kind: Kind, url: str) -> str:
 class Request:
     """One address to fetch.
 
-    kind: a page is parsed, a photo is stored. product_id, category: of the item a photo shows.
-    attempts: how often it failed so far. hops: redirects that led here. depth: links between a
-    start page and this one.
+    kind: a page is parsed, a photo is stored, a robots.txt is obeyed (and in no frontier).
+    product_id, category: of the item a photo shows. attempts: how often it failed so far. hops:
+    redirects that led here. depth: links between a start page and this one.
     """
 
     url: str
@@ -101,7 +103,14 @@ class Response:
             return ""
 
     def page(self) -> Page:
-        """The body as text: charset by BOM, header, meta tag, then by what decodes."""
+        """The body as text.
+
+        What is valid UTF-8 is UTF-8, whatever the host calls it: no other text looks like it.
+        Else the charset by BOM, header, meta tag, then cp1252.
+        """
+        if not _NOT_UTF8.search(self.body):
+            with suppress(UnicodeDecodeError):
+                return Page(self.url, self.body.decode("utf-8-sig"))
         _, html = html_to_unicode(
             self.headers.get("content-type"), self.body, auto_detect_fun=_utf8_or_latin
         )

@@ -14,6 +14,7 @@ from advisor.errors import UsageError
 _TRACKING = re.compile(r"^(utm_\w+|gclid|fbclid|msclkid|dclid|gbraid|wbraid|mc_cid|mc_eid|_ga)$")
 _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/[A-Za-z0-9/_.~-]*")
 _SCHEMES = ("http://", "https://")
+MAX_CHARS = 2_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -65,9 +66,9 @@ def origin_of(url: str) -> str:
 
 
 def is_web_url(url: str) -> bool:
-    """Whether an address is http or https and names a host."""
+    """Whether an address is http or https, names a host, and is of a length servers take."""
     named = url.startswith(_SCHEMES) or url[:8].lower().startswith(_SCHEMES)
-    return named and bool(host_of(url))
+    return named and len(url) <= MAX_CHARS and bool(host_of(url))
 
 
 def checked_base_url(url: str) -> str:
