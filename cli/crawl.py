@@ -82,7 +82,8 @@ def command(
 ) -> None:
     """Crawl a shop with SPIDER: its goods, its photos by category, its pages.
 
-    SPIDER is harveynorman, or schema-org for any shop that describes its products by schema.org.
+    SPIDER is harveynorman, or schema-org for any shop that describes its products by schema.org,
+    or a YAML file that declares one (docs/add-a-shop.md).
 
     A crawl that was stopped (Ctrl-C, a crash) goes on with the same command, and one that
     reached its --limit with a higher one. After a complete crawl the same command crawls afresh;
@@ -97,16 +98,17 @@ def command(
     Examples:
       advisor crawl harveynorman --out shop --limit 200
       advisor crawl schema-org --base-url https://shop.example --out shop --delay 1
+      advisor crawl path/to/shop.yaml --out shop
       advisor crawl schema-org --base-url https://shop.example --out shop -s cookies=currency=EUR
     """
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.fetch import Fetcher
     from advisor.crawling.folder import CrawlFolder
-    from advisor.crawling.spiders.registry import make_spider, shop_name
+    from advisor.crawling.spiders.registry import open_spider, shop_name
     from advisor.crawling.statistics import Statistics
 
-    chosen = make_spider(spider, base_url)
+    chosen = open_spider(spider, base_url)
     name = shop_name(chosen, shop)
     identity = {"spider": chosen.name, "base_url": chosen.base_url, "shop": name}
     settings = _settings(

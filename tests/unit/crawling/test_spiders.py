@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from advisor.crawling.messages import Page
-from advisor.crawling.spiders.registry import NAMES, make_spider, shop_name
+from advisor.crawling.spiders.registry import NAMES, make_spider, open_spider, shop_name
 from advisor.crawling.spiders.schema_org import SchemaOrg
 from advisor.errors import UnknownSpiderError, UsageError
 
@@ -21,7 +21,9 @@ REAL_PAGES = Path(__file__).parents[3].parent / "shared" / "data" / "html"
 def test_reads_a_saved_page_as_expected(folder: str) -> None:
     expected: dict[str, Any] = json.loads((PAGES / folder / "expected.json").read_text("utf-8"))
     html = (PAGES / folder / "page.html").read_text("utf-8")
-    spider = make_spider(expected["spider"], expected["base_url"])
+    declared = expected["spider"].endswith(".yaml")
+    name = str(PAGES / folder / expected["spider"]) if declared else expected["spider"]
+    spider = open_spider(name, expected["base_url"])
     parsed = spider.parse(Page(expected["url"], html))
     assert [item.to_dict() for item in parsed.items] == expected["items"]
     assert list(parsed.requests) == expected["requests"]

@@ -112,7 +112,7 @@ def _redirected(request: Request, target: str, spider: Spider, settings: CrawlSe
         return Outcome(request=request, errors=("redirects",))
     if not is_web_url(target):
         return Outcome(request=request, errors=("forbidden address",))
-    if request.kind == "page" and not _Site(spider, settings).holds(target):
+    if request.kind == "page" and not Site(spider, settings).holds(target):
         return Outcome(request=request, errors=("redirect to another site",))
     moved = replace(request, url=target, hops=request.hops + 1, attempts=0)
     if moved.key == request.key:  # itself again, or but for a fragment
@@ -120,7 +120,7 @@ def _redirected(request: Request, target: str, spider: Spider, settings: CrawlSe
     return Outcome(request=request, redirect=moved)
 
 
-class _Site:
+class Site:
     """The shop's own site, and the hosts that are allowed besides."""
 
     def __init__(self, spider: Spider, settings: CrawlSettings) -> None:
@@ -173,7 +173,7 @@ def _parsed(
     links: tuple[str, ...] = ()
     errors = parsed.problems
     if not settings.max_depth or request.depth < settings.max_depth:
-        site = _Site(spider, settings)
+        site = Site(spider, settings)
         links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
         if len(links) > _MAX_LINKS:
             errors += ("too many links",)

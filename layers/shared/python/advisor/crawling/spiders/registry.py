@@ -1,15 +1,18 @@
-"""Every spider by name. A new shop is one line here and one module beside."""
+"""Every spider by name. A new shop is a YAML file beside, or a module and one line here."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.spiders.harveynorman import HarveyNorman
 from advisor.crawling.spiders.schema_org import SchemaOrg
 from advisor.crawling.urls import checked_base_url, host_of
-from advisor.errors import UnknownSpiderError, UsageError
+from advisor.errors import DataError, UnknownSpiderError, UsageError
 
 _DEDICATED = {HarveyNorman.name: HarveyNorman}
 _GENERIC = {SchemaOrg.name: SchemaOrg}
+FOLDER = Path(__file__).parent  # shops declared in YAML lie here too, as <name>.yaml
 NAMES = (*_DEDICATED, *_GENERIC)
 
 
@@ -26,12 +29,40 @@ def make_spider(name: str, base_url: str = "") -> Spider:
         if not base:
             raise UsageError(f"spider {name!r} reads any shop: tell which with a base URL")
         return _GENERIC[name](base)
-    raise UnknownSpiderError(f"no spider {name!r}; expected one of {', '.join(NAMES)}")
+    declared = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    if name in declared:
+        return _declared(declared[name], base)
+    known = ", ".join([*NAMES, *declared])
+    raise UnknownSpiderError(f"no spider {name!r}; expected one of {known}, or a .yaml file")
+
+
+def open_spider(name: str, base_url: str = "") -> Spider:
+    """The spider of a name, or the one that a YAML file declares; for command lines.
+
+    Raises: as `make_spider`; DataError for a file that declares none.
+    """
+    if not name.lower().endswith((".yaml", ".yml")):
+        return make_spider(name, base_url)
+    spider = _declared(Path(name), base_url)
+    if spider.name in NAMES:
+        raise DataError(f"{name}: name {spider.name!r} is that of another spider")
+    return spider
+
+
+def _declared(path: Path, base_url: str) -> Spider:
+    from advisor.crawling.spiders.declared import load_spider  # noqa: PLC0415 (YAML, on demand)
+
+    spider = load_spider(path, base_url=base_url)
+    if path.parent == FOLDER and spider.name != path.stem:
+        raise DataError(
+            f"{path}: name is {spider.name!r}; expected {path.stem!r}, as the file is called"
+        )
+    return spider
 
 
 def shop_name(spider: Spider, given: str = "") -> str:
     """What the shop is called in items: the name given, the spider's own, or the host's."""
-    return given or (spider.name if spider.name in _DEDICATED else _host_name(spider.base_url))
+    return given or (_host_name(spider.base_url) if spider.name in _GENERIC else spider.name)
 
 
 def _host_name(base_url: str) -> str:
