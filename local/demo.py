@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,9 +24,11 @@ import click
 import requests
 from boto3.dynamodb.conditions import Key
 from PIL import Image, ImageEnhance
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from advisor.aws.clients import client, table
 from advisor.aws.frontier import RunStatus, read_run
@@ -55,6 +58,7 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 PHOTO_OF = "Cruiser Skateboard"  # both shops sell it
 
 Seen = dict[str, Any]
+Told = tuple[str, Seen]  # what a step came to: a sentence for people, figures for the report
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Step:
     name: str
     seconds: float
     ok: bool
+    said: str
     seen: Seen
 
 
@@ -82,24 +87,30 @@ class Demo:
     version: str = ""
     photo: bytes = b""
 
-    def run(self, name: str, step: Callable[[Demo], Seen]) -> None:
+    def run(self, name: str, step: Callable[[Demo], Told]) -> None:
         """Run a step, time it and note what it saw; a failed one is noted before it is raised."""
-        self.progress.print(f"[bold]{name}[/bold]")
         start = time.monotonic()
         try:
-            seen = step(self)
-        except (Exception, KeyboardInterrupt) as error:
-            text = str(error) or type(error).__name__
-            self._note(Step(name, _since(start), ok=False, seen={"error": text}))
+            said, seen = step(self)
+        except KeyboardInterrupt:
+            self._note(Step(name, _since(start), ok=False, said="interrupted", seen={}))
             raise
-        self._note(Step(name, _since(start), ok=True, seen=seen))
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            self._note(Step(name, _since(start), ok=False, said=said, seen={}))
+            raise
+        self._note(Step(name, _since(start), ok=True, said=said, seen=seen))
 
     def _note(self, step: Step) -> None:
         self.steps.append(step)
-        said = ", ".join(f"{key} {_brief(value)}" for key, value in step.seen.items())
-        mark = "[green]done[/green]" if step.ok else "[red]failed[/red]"
-        self.progress.print(f"  {mark} in {step.seconds:.1f} s: ", end="")
-        self.progress.print(said, markup=False, highlight=False)
+        head = Text.assemble(
+            ("✓ " if step.ok else "✗ ", "green" if step.ok else "red"),
+            (f"{step.name:42}", "bold"),
+            (f"{step.seconds:6.1f} s", "dim"),
+        )
+        self.progress.console.print(head, soft_wrap=True)
+        for line in step.said.splitlines():
+            self.progress.console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
     @contextmanager
     def bar(
@@ -113,20 +124,18 @@ class Demo:
             self.progress.remove_task(task)
 
 
-def start(demo: Demo) -> Seen:
+def start(demo: Demo) -> Told:
     """Two demo shops in threads of this process, the emulator as a process beside it."""
     demo.shops = demo.stack.enter_context(start_shops(GOODS))
     emulator = demo.stack.enter_context(emulators.running(demo.folder))
     emulators.use(emulator)
     demo.cloud = Cloud(emulator, {})
-    return {
-        "emulator": emulator.url,
-        "shop one": demo.shops.one.url,
-        "shop two": demo.shops.two.url,
-    }
+    one, two = demo.shops.one.url, demo.shops.two.url
+    said = f"The emulator listens at {emulator.url}, the shops at {one} and {two}."
+    return said, {"emulator": emulator.url, "shop one": one, "shop two": two}
 
 
-def deploy_stacks(demo: Demo) -> Seen:
+def deploy_stacks(demo: Demo) -> Told:
     """`cdk bootstrap` and `cdk deploy`, then the web page."""
     with demo.bar("cdk deploy") as update:
         demo.cloud = deploy(
@@ -135,11 +144,13 @@ def deploy_stacks(demo: Demo) -> Seen:
             log=demo.folder / "deploy.log",
             progress=update,
         )
-    names = client("cloudformation").list_stacks()["StackSummaries"]
-    return {"stacks": sorted(one["StackName"] for one in names), "page": demo.cloud.page_url}
+    summaries = client("cloudformation").list_stacks()["StackSummaries"]
+    names = sorted(one["StackName"] for one in summaries)
+    said = f"The stacks are in place: {', '.join(names)}."
+    return said, {"stacks": names, "page": demo.cloud.page_url}
 
 
-def crawl(demo: Demo) -> Seen:
+def crawl(demo: Demo) -> Told:
     """Both shops, through the deployed start_crawl function."""
     frontier = demo.cloud["FrontierTable"]
     started = {
@@ -162,38 +173,42 @@ def crawl(demo: Demo) -> Seen:
         prefix: _count_objects(demo.cloud["DataBucket"], prefix)
         for prefix in ("pages/", "items/", "images/")
     }
-    return {
-        **{shop: _run_summary(run) for shop, run in demo.runs.items()},
-        "stored": stored,
-        "products": _count_rows(demo.cloud["ProductsTable"]),
-        "prices": _count_rows(demo.cloud["PricesTable"]),
-    }
+    products, prices = (_count_rows(demo.cloud[name]) for name in ("ProductsTable", "PricesTable"))
+    amiss = sum((Counter(run.errors_by_reason) for run in demo.runs.values()), Counter[str]())
+    amiss["item without a description"] = sum(run.dropped for run in demo.runs.values())
+    said = (
+        f"{stored['pages/']} pages gave {products} products with {prices} prices and"
+        f" {stored['images/']} photos.\n"
+        "What the shops have wrong on purpose was counted and stopped nothing: "
+        + ", ".join(f"{reason} ({count})" for reason, count in sorted(amiss.items()))
+        + "."
+    )
+    seen = {shop: _run_summary(run) for shop, run in demo.runs.items()}
+    return said, seen | {"stored": stored, "products": products, "prices": prices}
 
 
-def train(demo: Demo) -> Seen:
+def train(demo: Demo) -> Told:
     """`advisor train` on the crawled photos, the bundle into the data bucket."""
     bucket = demo.cloud["DataBucket"]
     options = ["--min-images", str(MIN_IMAGES), "--test-percent", str(TEST_PERCENT), "--json"]
     options += ["--backbone", demo.backbone] if demo.backbone else []
-    demo.progress.print(
-        f"  (--min-images {MIN_IMAGES} instead of 200 and --test-percent {TEST_PERCENT}:"
-        " the demo shops are small)"
-    )
     demo.progress.stop()  # the program shows its own
     result = _run_json(
         "train", f"s3://{bucket}/images", "--out", f"s3://{bucket}/models/bundles", *options
     )
     demo.progress.start()
     demo.version = result["version"]
-    return {
-        "version": demo.version,
-        "accuracy": result["accuracy"],
-        "backbone": result["backbone"],
-        "seconds": result["seconds"],
-    }
+    said = (
+        f"Model {demo.version} is right on {result['accuracy']:.0%} of {result['count']} photos"
+        f" held back; it started from {result['backbone']}.\n"
+        f"(The demo shops are small: --min-images {MIN_IMAGES} instead of 200,"
+        f" --test-percent {TEST_PERCENT} instead of 10.)"
+    )
+    names = ("version", "accuracy", "count", "backbone", "seconds", "labels")
+    return said, {name: result[name] for name in names}
 
 
-def publish(demo: Demo) -> Seen:
+def publish(demo: Demo) -> Told:
     """The publish_model function switches to the new model and has every photo labelled by it."""
     answer: Seen = demo.cloud.invoke("PublishModel", {"version": demo.version})
     if not answer["published"]:
@@ -207,10 +222,11 @@ def publish(demo: Demo) -> Seen:
 
     with demo.bar("labelling photos") as update:
         _wait(labelled, f"{total} photos to be labelled", LABEL_TIMEOUT_S)
-    return {"accuracy": answer["accuracy"], "photos labelled": total}
+    said = f"It is the model in use, and all {total} photos of the shops have labels from it."
+    return said, {"accuracy": answer["accuracy"], "photos labelled": total}
 
 
-def upload(demo: Demo) -> Seen:
+def upload(demo: Demo) -> Told:
     """A photo into the uploads bucket; its labels appear in DynamoDB."""
     demo.photo = _snapshot(_good(PHOTO_OF).photo)
     image_id = hashlib.sha256(demo.photo).hexdigest()
@@ -234,16 +250,18 @@ def upload(demo: Demo) -> Seen:
         {"label": one["label"], "probability": float(one["probability"])}
         for one in rows[0]["labels"]
     ]
-    return {"photo of": PHOTO_OF, "labels": labels, "image": image_id[:12]}
+    said = f"In DynamoDB a new photo of a {PHOTO_OF.lower()} is {_label_text(labels[0])}."
+    return said, {"photo of": PHOTO_OF, "labels": labels, "image": image_id[:12]}
 
 
-def classify(demo: Demo) -> Seen:
+def classify(demo: Demo) -> Told:
     """The same photo to the HTTPS endpoint."""
     answer = _post(demo, "classify")
-    return {"labels": answer["labels"], "unknown": answer["unknown"]}
+    said = f"POST /classify answers {_label_text(answer['labels'][0])}."
+    return said, {"labels": answer["labels"], "unknown": answer["unknown"]}
 
 
-def suggest(demo: Demo) -> Seen:
+def suggest(demo: Demo) -> Told:
     """What is it, who sells it, and for how much?"""
     suggestions = _post(demo, "suggestions")["suggestions"]
     if not suggestions:
@@ -254,7 +272,8 @@ def suggest(demo: Demo) -> Seen:
     shops = {offer["shop"] for offer in best["offers"] if offer["price_minor"] is not None}
     if shops != {SHOP_ONE, SHOP_TWO}:
         raise UsageError(f"{best['title']!r} has prices of {sorted(shops)}, not of both shops")
-    return {
+    prices = ", ".join(f"{_price(offer)} at {offer['shop']}" for offer in best["offers"])
+    return f"POST /suggestions answers {best['title']!r}: {prices}.", {
         "product": best["title"],
         "similarity": best["similarity"],
         "offers": [
@@ -265,7 +284,7 @@ def suggest(demo: Demo) -> Seen:
     }
 
 
-def schedule(demo: Demo) -> Seen:
+def schedule(demo: Demo) -> Told:
     """The deployed EventBridge schedule starts a crawl by itself, once a minute here."""
     from advisor.aws.frontier import list_runs
 
@@ -277,11 +296,13 @@ def schedule(demo: Demo) -> Seen:
         fired[:] = [run for run in runs if "schedule" in (run.trigger, *run.triggers)]
         return bool(fired)
 
-    _wait(seen, "the schedule to start a crawl", SCHEDULE_TIMEOUT_S)
-    return {"crawls asked for by the schedule": len(fired), "first": fired[0].started_at}
+    with demo.bar("waiting: it fires once a minute"):
+        _wait(seen, "the schedule to start a crawl", SCHEDULE_TIMEOUT_S)
+    said = f"EventBridge asked for a crawl of {fired[0].shop} by itself."
+    return said, {"crawls asked for by the schedule": len(fired), "first": fired[0].started_at}
 
 
-STEPS: Sequence[tuple[str, Callable[[Demo], Seen]]] = (
+STEPS: Sequence[tuple[str, Callable[[Demo], Told]]] = (
     ("Start the emulator and two shops", start),
     ("Deploy the stacks", deploy_stacks),
     ("Crawl both shops", crawl),
@@ -304,7 +325,7 @@ def main(once: bool) -> None:
         with only_one(FOLDER, "a demo"):
             sys.exit(_demo(console, once=once))
     except UsageError as error:  # a second demo
-        console.print(f"demo: {error}", style="red", markup=False)
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:  # once more, while it was stopping
         sys.exit(INTERRUPTED)
@@ -322,10 +343,10 @@ def _demo(console: Console, *, once: bool) -> int:
             if not once:
                 _stay_up()
         except AdvisorError as error:
-            console.print(f"demo: {error}", style="red", markup=False)
+            console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
             console.print(f"Logs are in {FOLDER.relative_to(ROOT)}.", markup=False)
         except KeyboardInterrupt:
-            console.print("demo: interrupted; stopping", markup=False)
+            console.print("demo: interrupted; stopped", markup=False)
             return INTERRUPTED
         finally:
             _write_report(demo.steps)
@@ -350,25 +371,25 @@ def _summary(demo: Demo) -> None:
     console.print(
         f"\nTwo shops were crawled: {crawled['products']} products with"
         f" {crawled['stored']['images/']} photos.\n"
-        f"A model of {model['backbone']} learned their categories from these photos; it is right"
-        f" on {model['accuracy']:.0%} of the few held back.\n"
-        f"A new photo of a {PHOTO_OF.lower()} is {label['label']!r}"
-        f" ({min(label['probability'], 0.999):.1%}), and this is what the shops ask for it:\n",
+        f"A model learned their categories from these photos and is right on"
+        f" {model['accuracy']:.0%} of the {model['count']} held back.\n"
+        f"A new photo of a {PHOTO_OF.lower()} is {_label_text(label)}, and the shops ask:\n",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
-    grid = Table(title=suggested["product"], title_justify="left")
-    for column in ("Shop", "Its name for it"):
-        grid.add_column(column)
+    grid = Table("Shop", "Its name for it", box=box.SIMPLE_HEAD)
     grid.add_column("Price", justify="right")
     for offer in suggested["offers"]:
-        price = f"{offer['price_minor'] / 100:,.2f} {offer['currency']}"
-        grid.add_row(offer["shop"], offer["title"], price)
+        grid.add_row(offer["shop"], offer["title"], _price(offer))
     console.print(grid)
-    console.print(f"\nWeb page:  {demo.cloud.page_url}", highlight=False, soft_wrap=True)
-    console.print(f"API:       {demo.cloud.api_url}", highlight=False, soft_wrap=True)
-    console.print(f"Shops:     {demo.shops.one.url}  {demo.shops.two.url}", highlight=False)
-    console.print(f"Report:    {REPORT.relative_to(ROOT)}", highlight=False)
+    for name, value in (
+        ("Web page", demo.cloud.page_url),
+        ("API", demo.cloud.api_url),
+        ("Shops", f"{demo.shops.one.url}  {demo.shops.two.url}"),
+        ("Report", str(REPORT.relative_to(ROOT))),
+    ):
+        console.print(f"{name + ':':10} {value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write_report(steps: Sequence[Step]) -> None:
@@ -459,18 +480,17 @@ def _count_shelved(name: str) -> int:
     return len({item["photo"]["S"] for page in pages for item in page["Items"]})
 
 
+def _label_text(label: Mapping[str, Any]) -> str:
+    """A label with its probability, which is never shown as certain."""
+    return f"{label['label']!r} ({min(label['probability'], 0.999):.1%})"
+
+
+def _price(offer: Mapping[str, Any]) -> str:
+    return f"{offer['price_minor'] / 100:,.2f} {offer['currency']}"
+
+
 def _since(start: float) -> float:
     return round(time.monotonic() - start, 2)
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "(" + ", ".join(f"{key} {_brief(one)}" for key, one in value.items()) + ")"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, list):
-        return "; ".join(_brief(one) for one in value[:3]) + (" ..." if len(value) > 3 else "")
-    return str(value)
 
 
 if __name__ == "__main__":
