@@ -27,14 +27,14 @@ demo-once: setup ## The same, then stop; writes build/demo-report.json
 	@$(BIN)/python -m local.demo --once
 
 test: setup ## Run all tests
-	@$(BIN)/pytest
 	@npm run --silent test:web
+	@$(BIN)/pytest
 
 check: setup ## Linters, types, import rules, CloudFormation templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	npm run --silent check:web
 	CDK_OUTDIR=build/cdk.check $(BIN)/python -m infra.app
 	@# W3005 is about the DependsOn that the CDK itself writes.
@@ -49,8 +49,8 @@ local: setup ## The emulator with the stacks (PORT=4566), until Ctrl-C; state is
 deploy: setup ## Deploy to the AWS account of your credentials; asks first
 	@$(BIN)/python -m infra.deploy
 
-clean: ## Remove what was built and installed (not the kept state of `make local`)
-	rm -rf .venv node_modules web/dist build .emulator/venv .emulator/.installed .*_cache
+clean: ## Remove what was built and installed (not the state that `make local` keeps)
+	rm -rf .venv node_modules web/dist build .emulator/venv .emulator/.installed .*_cache .hypothesis
 
 .venv/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "setup: needs Python 3.11, 3.12 or 3.13 on the PATH, with its venv module" >&2; exit 2; }

@@ -34,7 +34,7 @@ def advisor() -> None:
     \b
     A whole session on plain folders:
       advisor crawl harveynorman --out shop --limit 200
-      advisor train shop/images --out model
+      advisor train shop/images --out model --min-images 20
       advisor suggest --bundle model --items shop photo.jpg
     """
 

@@ -18,10 +18,6 @@ from local.cloud import Cloud
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 
 
-def seen(demo: Demo, name: str) -> dict[str, Any]:
-    return next(step.seen for step in demo.steps if step.name == name)
-
-
 def rows(name: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = table(name).scan()["Items"]
     return items
