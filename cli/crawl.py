@@ -134,6 +134,7 @@ def command(
                 settings=settings,
                 should_stop=stopped.is_set,
                 on_progress=show,
+                batch_age_s=0.0,
             )
             crawl.seed()
             reason = crawl.run()

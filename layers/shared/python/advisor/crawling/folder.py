@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -66,8 +68,10 @@ class CrawlFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise self._unwritable(error) from error
 
     def write(self, results: Results) -> Mapping[str, int]:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
@@ -78,7 +82,7 @@ class CrawlFolder:
             items = [item.to_dict() for item in results.items]
             return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
         except OSError as error:
-            raise DataError(f"cannot write to {self.root}: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
     def end(self, reason: str) -> None:
         """Record how the crawl ended; complete new lines take the place of earlier ones."""
@@ -95,12 +99,18 @@ class CrawlFolder:
             write_csv(self.root / ITEMS, part)
             part.replace(self.root / TABLE)
         except OSError as error:
-            raise DataError(f"cannot write to {self.root}: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
         self._close_files()
         self.frontier.close()
+
+    def _unwritable(self, error: Exception) -> DataError:
+        why = getattr(error, "strerror", None) or error
+        return DataError(
+            f"cannot write to {self.root}: {why}; the same command goes on when it can be written"
+        )
 
     def _prepare(self, identity: Mapping[str, str], settings: CrawlSettings) -> bool:
         """Make the folder ready to write to; whether an earlier crawl goes on."""
@@ -153,7 +163,8 @@ class CrawlFolder:
 
     def _close_files(self) -> None:
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # of a full disk: those lines are not settled, and come again
+                file.close()
         self._files.clear()
 
     def _append(self, name: str, lines: Iterable[Mapping[str, Any]]) -> int:

@@ -82,11 +82,13 @@ class Crawl:
         on_progress: Callable[[Counter[str]], None] = lambda _: None,
         deadline: float = float("inf"),
         started_at: float | None = None,
+        batch_age_s: float = _BATCH_AGE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """deadline: when this turn ends; started_at: when the crawl began, if not in this turn.
 
-        Both, and clock, in seconds since the epoch.
+        Both, and clock, in seconds since the epoch. batch_age_s: how long an outcome may wait to
+        be settled with others; 0 where settling costs little: a kill -9 loses less.
         """
         self._spider = spider
         self._shop = shop
@@ -97,6 +99,7 @@ class Crawl:
         self._should_stop = should_stop
         self._on_progress = on_progress
         self._deadline = deadline
+        self._batch_age_s = batch_age_s
         self._clock = clock
         started = clock() if started_at is None else started_at
         self._time_up = started + settings.max_seconds if settings.max_seconds else float("inf")
@@ -301,7 +304,7 @@ class Crawl:
             return False
         # With nothing more at hand the links of these outcomes are what keeps the pool busy.
         starving = not any(host.ready for host in self._hosts.values())
-        aged = self._clock() - self._applied_at >= _BATCH_AGE_S
+        aged = self._clock() - self._applied_at >= self._batch_age_s
         return starving or aged or len(self._outcomes) >= _BATCH
 
     def _apply(self) -> None:

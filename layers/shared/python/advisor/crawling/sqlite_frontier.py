@@ -54,7 +54,10 @@ class SqliteFrontier:
             self._hosts: dict[str, None] = dict.fromkeys(host for (host,) in rows)
         except sqlite3.OperationalError as error:
             self._db.close()
-            raise UsageError(f"another crawl is writing to {path.parent.parent}") from error
+            folder = path.parent.parent
+            if error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+                raise UsageError(f"another crawl is writing to {folder}") from error
+            raise DataError(f"cannot write to {folder}: {error}") from error
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise DataError(f"{path} holds no crawl: {error}") from error
