@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.errors import UsageError
+from cli.crawl_remote import ACTIONS, control
 
 if TYPE_CHECKING:
     from advisor.crawling.crawl_settings import CrawlSettings
@@ -26,11 +27,10 @@ INTERRUPTED_STATUS = 130
 
 
 @click.command()
-@click.argument("spider")
+@click.argument("spider", default="")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
     help="Folder for items.jsonl, photos.jsonl, images/ and pages/.",
 )
 @click.option("--base-url", default="", help="Where the shop is, if not where the spider says.")
@@ -61,13 +61,19 @@ INTERRUPTED_STATUS = 130
     show_default=True,
     help="csv: write items.csv too, when the crawl ends.",
 )
+@click.option(
+    "--remote",
+    type=click.Choice(ACTIONS),
+    help="Start, show or end a crawl on AWS; all but start take a run's id for SPIDER.",
+)
+@click.option("--stack", default="ProductsAdvisor-Service", help="With --remote: the stack.")
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as a JSON object.")
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
     spider: str,
-    out: Path,
+    out: Path | None,
     base_url: str,
     shop: str,
     limit: int | None,
@@ -78,6 +84,8 @@ def command(
     minutes: float | None,
     others: tuple[str, ...],
     formats: str,
+    remote: str | None,
+    stack: str,
     as_json: bool,
 ) -> None:
     """Crawl a shop with SPIDER: its goods, its photos by category, its pages.
@@ -100,7 +108,24 @@ def command(
       advisor crawl schema-org --base-url https://shop.example --out shop --delay 1
       advisor crawl path/to/shop.yaml --out shop
       advisor crawl schema-org --base-url https://shop.example --out shop -s cookies=currency=EUR
+      advisor crawl harveynorman --remote start
+      advisor crawl 20261122T150000-1a2b3c --remote pause
     """
+    if remote:
+        control(
+            ctx,
+            remote,
+            spider,
+            base_url=base_url,
+            shop=shop,
+            limit=limit or 0,
+            stack=stack,
+            as_json=as_json,
+        )
+        return
+    if not spider or out is None:
+        missing = "argument 'SPIDER'" if not spider else "option '--out'"
+        raise click.UsageError(f"Missing {missing}.")
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.fetch import Fetcher

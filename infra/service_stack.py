@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
@@ -17,6 +18,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_notifications as notifications
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as scheduler_targets
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -41,6 +43,15 @@ CATALOG_ROUTES = (
     "GET /products/{product_id}/prices",
     "GET /model",
     "GET /health",
+)
+# These change something: API Gateway lets in only whom IAM allows to call them (SigV4).
+CRAWLS_ROUTES = (
+    "POST /crawls",
+    "GET /crawls",
+    "GET /crawls/{run_id}",
+    "POST /crawls/{run_id}/pause",
+    "POST /crawls/{run_id}/resume",
+    "POST /crawls/{run_id}/stop",
 )
 
 
@@ -85,6 +96,9 @@ class ServiceStack(Stack):
             "frontier_table": storage.frontier.table_name,
             "tokens_queue_url": self.tokens.queue_url,
         }
+        self.closed = sns.Topic(self, "Closed", enforce_ssl=True)
+        CfnOutput(self, "ClosedTopicArn", value=self.closed.topic_arn)
+        settings_of_ending = settings | {"closed_topic_arn": self.closed.topic_arn}
         self.start_crawl = self._function(
             "start_crawl",
             ("crawl",),
@@ -96,7 +110,7 @@ class ServiceStack(Stack):
         self.crawl = self._function(
             "crawl",
             ("crawl",),
-            settings
+            settings_of_ending
             | {
                 "products_table": storage.products.table_name,
                 "prices_table": storage.prices.table_name,
@@ -108,10 +122,18 @@ class ServiceStack(Stack):
         self.sweep_crawls = self._function(
             "sweep_crawls",
             ("crawl",),
-            settings,
+            settings_of_ending,
             timeout_s=60,
             memory_mb=256,
             description="Re-issues lost tokens, finishes crawls",
+        )
+        self.crawls = self._function(
+            "crawls",
+            ("crawl",),
+            settings_of_ending,
+            timeout_s=15,
+            memory_mb=512,
+            description="Starts, shows, pauses and stops crawls over HTTP",
         )
         # A turn sends its own queue the next token: a loop that is meant, and ends with the run.
         resource = self.crawl.node.default_child
@@ -120,7 +142,9 @@ class ServiceStack(Stack):
         self.crawl.add_event_source(
             event_sources.SqsEventSource(self.tokens, batch_size=1, max_concurrency=CRAWL_WORKERS)
         )
-        for function in (self.start_crawl, self.crawl, self.sweep_crawls):
+        for function in (self.crawl, self.sweep_crawls, self.crawls):
+            self.closed.grant_publish(function)
+        for function in (self.start_crawl, self.crawl, self.sweep_crawls, self.crawls):
             storage.frontier.grant_read_write_data(function)
             self.tokens.grant_send_messages(function)
         for table in (storage.products, storage.prices):
@@ -241,6 +265,15 @@ class ServiceStack(Stack):
                 api.add_routes(
                     path=path, methods=[apigateway.HttpMethod[method]], integration=integration
                 )
+        integration = integrations.HttpLambdaIntegration("CrawlsRoute", self.crawls)
+        for route in CRAWLS_ROUTES:
+            method, path = route.split()
+            api.add_routes(
+                path=path,
+                methods=[apigateway.HttpMethod[method]],
+                integration=integration,
+                authorizer=authorizers.HttpIamAuthorizer(),
+            )
         access_log = logs.LogGroup(
             self,
             "ApiLogs",
@@ -283,6 +316,7 @@ class ServiceStack(Stack):
             self.start_crawl,
             self.crawl,
             self.sweep_crawls,
+            self.crawls,
             self.classify,
             self.catalog,
             self.publish_model,

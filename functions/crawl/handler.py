@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
 
+from advisor.aws.announcing import ClosedTopic
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.tokens import Token, TokenQueue
@@ -34,6 +35,7 @@ def default_service() -> CrawlService:
         queue=TokenQueue(settings.tokens_queue_url, settings.frontier_table),
         bucket=settings.data_bucket,
         tables=CatalogTables(settings.products_table, settings.prices_table),
+        announce=ClosedTopic(settings.closed_topic_arn).announce,
     )
 
 

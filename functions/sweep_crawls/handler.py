@@ -10,6 +10,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from advisor.aws.announcing import ClosedTopic
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.tokens import TokenQueue
 from advisor.settings import Settings
@@ -21,7 +22,11 @@ logger = Logger()
 def default_service() -> CrawlService:
     settings = Settings.from_env(os.environ)
     queue = TokenQueue(settings.tokens_queue_url, settings.frontier_table)
-    return CrawlService(frontier_table=settings.frontier_table, queue=queue)
+    return CrawlService(
+        frontier_table=settings.frontier_table,
+        queue=queue,
+        announce=ClosedTopic(settings.closed_topic_arn).announce,
+    )
 
 
 def handler(

@@ -116,6 +116,16 @@ def test_a_shop_is_crawled_on_its_schedule(aws: dict[str, Template]) -> None:
     assert event == {"spider": "harveynorman", "limit": 50, "trigger": "schedule"}
 
 
+def test_only_whom_iam_allows_may_touch_crawls(aws: dict[str, Template]) -> None:
+    routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
+    kinds = {one["Properties"]["RouteKey"]: one["Properties"] for one in routes}
+    crawls = {key for key in kinds if "/crawls" in key}
+    assert {"POST /crawls", "GET /crawls", "POST /crawls/{run_id}/stop"} <= crawls
+    for key, properties in kinds.items():
+        signed = properties.get("AuthorizationType") == "AWS_IAM"
+        assert signed == (key in crawls), key
+
+
 def test_public_routes_are_throttled(aws: dict[str, Template]) -> None:
     routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
     assert {"POST /classify", "POST /suggestions", "GET /images/{image_id}"} <= {

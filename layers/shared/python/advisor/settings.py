@@ -29,6 +29,7 @@ class Settings:
     embeddings_table: str  # model_version#label, product_id#image_id -> embedding
     frontier_table: str  # crawl runs, hosts, requests
     tokens_queue_url: str  # one token per host of a running crawl
+    closed_topic_arn: str  # SNS: a message for each crawl that ended
     photos_queue_url: str  # S3 events of photos to classify
 
     def __getattribute__(self, name: str) -> object:

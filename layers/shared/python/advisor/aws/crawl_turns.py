@@ -13,8 +13,10 @@ from advisor.aws.crawl_store import CrawlStore, ItemTables
 from advisor.aws.frontier import (
     FAILED,
     FINISHED,
+    PAUSED,
     RUNNING,
     RunStatus,
+    change_status,
     end_run,
     hosts_of,
     is_running,
@@ -76,6 +78,7 @@ class CrawlService:
     bucket: str = ""
     tables: ItemTables | None = None
     fetcher: Callable[..., Fetch] = Fetcher
+    announce: Callable[[RunStatus], None] = lambda _: None  # once for each run that ended
     clock: Callable[[], float] = time.time
 
     def start(
@@ -134,14 +137,30 @@ class CrawlService:
         return Turn(token, reason, finished=self._pass_on(token, reason))
 
     def stop(self, run_id: str) -> bool:
-        """Stop a run: its turns end within seconds. False if it was not going on.
+        """Stop a run for good: its turns end within seconds. False if it had ended.
 
         Raises: NotFoundError.
         """
         run = read_run(self.frontier_table, run_id)
-        return end_run(
-            self.frontier_table, run, status=FINISHED, reason=finish.STOPPED, now=self.clock()
-        )
+        return self._end(run, finish.STOPPED)
+
+    def pause(self, run_id: str) -> bool:
+        """Let a run rest: its turns end within seconds. False if it was not running.
+
+        Raises: NotFoundError.
+        """
+        return change_status(self.frontier_table, run_id, before=RUNNING, after=PAUSED)
+
+    def resume(self, run_id: str) -> bool:
+        """Let a paused run go on where it was. False if it was not paused.
+
+        Raises: NotFoundError.
+        """
+        if not change_status(self.frontier_table, run_id, before=PAUSED, after=RUNNING):
+            return False
+        for host in hosts_of(self.frontier_table, run_id):
+            self._send_if_due(Token(run_id, host))
+        return True
 
     def sweep(self) -> Swept:
         """Send tokens that got lost again, and end runs that have nothing left to do."""
@@ -221,20 +240,23 @@ class CrawlService:
 
     def _pass_on(self, token: Token, reason: str) -> bool:
         """Send the token on if there is more to do; whether this ended the run."""
-        now = self.clock()
-        if reason == finish.STOPPED:
-            return False
+        if reason == finish.STOPPED and not is_running(self.frontier_table, token.run_id):
+            return False  # running again: it was resumed before the turn had ended
         if reason in (finish.TIME_BUDGET, finish.TOO_FEW_ITEMS):
             run = read_run(self.frontier_table, token.run_id)
-            return end_run(self.frontier_table, run, status=FINISHED, reason=reason, now=now)
+            return self._end(run, reason)
         if reason == finish.SHOP_DOWN:
             run = read_run(self.frontier_table, token.run_id)
-            return end_run(self.frontier_table, run, status=FAILED, reason=reason, now=now)
+            return self._end(run, reason, status=FAILED)
+        return not self._send_if_due(token) and self._end_if_done(token.run_id)
+
+    def _send_if_due(self, token: Token) -> bool:
+        """Send the token if its host has something to do; whether it has."""
         due = next_due(self.frontier_table, token.run_id, token.host)
-        if due is None:
-            return self._end_if_done(token.run_id)
-        self.queue.send(token, now=now, delay_s=due - now)
-        return False
+        if due is not None:
+            now = self.clock()
+            self.queue.send(token, now=now, delay_s=due - now)
+        return due is not None
 
     def _end_if_done(self, run_id: str) -> bool:
         """End the run if no host of it has work or a worker; whether this call did it.
@@ -251,9 +273,23 @@ class CrawlService:
                 return False
         settings = _settings(make_spider(run.spider, run.base_url), run)
         reason = settings.spent(run.counts) or finish.FINISHED
-        return end_run(
-            self.frontier_table, run, status=FINISHED, reason=reason, now=now, if_unchanged=True
+        return self._end(run, reason, if_unchanged=True)
+
+    def _end(
+        self, run: RunStatus, reason: str, *, status: str = FINISHED, if_unchanged: bool = False
+    ) -> bool:
+        """Record the end and announce it; True for the one call that ended the run."""
+        ended = end_run(
+            self.frontier_table,
+            run,
+            status=status,
+            reason=reason,
+            now=self.clock(),
+            if_unchanged=if_unchanged,
         )
+        if ended:
+            self.announce(read_run(self.frontier_table, run.run_id))
+        return ended
 
 
 def _settings(spider: Spider, run: RunStatus) -> CrawlSettings:

@@ -25,7 +25,8 @@ from advisor.crawling.messages import Request
 from advisor.crawling.statistics import Statistics
 from advisor.errors import NotFoundError
 
-RUNNING, FINISHED, FAILED = "running", "finished", "failed"
+RUNNING, PAUSED, FINISHED, FAILED = "running", "paused", "finished", "failed"
+GOING_ON = frozenset({RUNNING, PAUSED})
 COUNTER = "n:"  # begins the attributes of a run that count
 _RUNS = "runs"
 
@@ -140,8 +141,8 @@ def end_run(
 
     if_unchanged: only if nothing was settled since the run was read.
     """
-    condition = "#status = :running"
-    values: Row = {":running": RUNNING, ":status": status, ":reason": reason, ":now": iso(now)}
+    condition = "attribute_not_exists(finished_at)"
+    values: Row = {":status": status, ":reason": reason, ":now": iso(now)}
     if if_unchanged:
         condition += " AND settles = :settles"
         values[":settles"] = run.settles
@@ -158,6 +159,27 @@ def end_run(
     try:
         client.transact_write_items(TransactItems=[{"Update": update}, {"Delete": unlock}])
     except client.exceptions.TransactionCanceledException:
+        return False
+    return True
+
+
+def change_status(table_name: str, run_id: str, *, before: str, after: str) -> bool:
+    """Pause or resume a run; False if it was not in the status given.
+
+    Raises: NotFoundError.
+    """
+    client = db(table_name)
+    try:
+        client.update_item(
+            TableName=table_name,
+            Key=_run_key(run_id),
+            UpdateExpression="SET #status = :after",
+            ConditionExpression="#status = :before",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":before": before, ":after": after},
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        read_run(table_name, run_id)
         return False
     return True
 
@@ -237,7 +259,7 @@ def _status(table_name: str, row: Row) -> RunStatus:
         photos=figures.photos,
         dropped=sum(figures.dropped.values()),
         errors=sum(figures.errors.values()),
-        todo=_todo(table_name, run_id) if row["status"] == RUNNING else 0,
+        todo=_todo(table_name, run_id) if row["status"] in GOING_ON else 0,
         started_at=row["started_at"],
         finished_at=row.get("finished_at", ""),
         finish_reason=row.get("finish_reason", ""),

@@ -1,0 +1,36 @@
+"""Tells subscribers of an SNS topic that a crawl ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from advisor.aws.clients import client
+from advisor.aws.frontier import RunStatus
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosedTopic:
+    """Publishes the record of each run that ended, as JSON."""
+
+    arn: str
+
+    def announce(self, run: RunStatus) -> None:
+        """Publish. A failure of SNS is logged, and never that of the crawl."""
+        try:
+            client("sns").publish(
+                TopicArn=self.arn,
+                Subject=f"Crawl {run.run_id} {run.status}",  # the shop's own words stay out of it
+                Message=json.dumps(asdict(run), ensure_ascii=False),
+                MessageAttributes={
+                    "status": {"DataType": "String", "StringValue": run.status},
+                    "finish_reason": {"DataType": "String", "StringValue": run.finish_reason},
+                },
+            )
+        except (BotoCoreError, ClientError):
+            _logger.exception("the end of crawl %s was not announced", run.run_id)
