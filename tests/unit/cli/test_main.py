@@ -12,6 +12,7 @@ from cli.main import COMMANDS, main
 
 ARGUMENTS = {
     "crawl": ["harveynorman", "--out", "x"],
+    "spider preview": ["harveynorman", "http://127.0.0.1:9/"],
     "train": [".", "--out", "x"],
     "evaluate": ["--bundle", ".", "."],
     "classify": ["--bundle", ".", "photo.jpg"],
@@ -25,15 +26,22 @@ def run(
     def fail(**_: object) -> None:
         raise error
 
-    command = importlib.import_module(f"cli.{name}").command
+    first, *words = name.split()
+    command = importlib.import_module(f"cli.{first}").command
+    for word in words:
+        command = command.commands[word]
     monkeypatch.setattr(command, "callback", fail)
-    monkeypatch.setattr(sys, "argv", ["advisor", name, *(arguments or ARGUMENTS[name])])
+    monkeypatch.setattr(sys, "argv", ["advisor", first, *words, *(arguments or ARGUMENTS[name])])
     with pytest.raises(SystemExit) as end:
         main()
     return end.value.code
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_is_left_out_here() -> None:
+    assert {name.split()[0] for name in ARGUMENTS} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
 def test_an_interrupt_is_one_sentence_and_130(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
