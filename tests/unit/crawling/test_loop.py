@@ -397,3 +397,26 @@ def test_follows_links_to_hosts_that_are_allowed_besides_its_own(tmp_path: Path)
         crawl.run()
     assert kept.items == ["OUT"]
     assert not any("else.test" in url for _, url in web.asked)
+
+
+def test_finds_goods_that_only_the_sitemap_names(tmp_path: Path) -> None:
+    index = "<sitemapindex><loc>/goods.xml</loc><loc>http://else.test/x.xml</loc></sitemapindex>"
+    pages = {
+        "/": listing("/p/1"),
+        "/robots.txt": Answer("Sitemap: /map.xml\n", content_type="text/plain"),
+        "/map.xml": Answer(index, content_type="text/xml"),
+        "/goods.xml": Answer("<urlset><loc>/p/1</loc><loc>/p/2</loc></urlset>"),
+        "/p/1": product_page("S1", image=None),
+        "/p/2": product_page("S2", image=None, links=listing("/p/3").body),
+        "/p/3": product_page("S3", image=None, links=listing("/p/4").body),
+        "/p/4": product_page("S4", image=None),
+    }
+    web = FakeWeb(_web(pages))
+    settings = CrawlSettings(sitemap=True, max_depth=1)
+    with _crawl(tmp_path, web, settings=settings) as (crawl, kept, frontier):
+        assert crawl.run() == finish.FINISHED
+        assert frontier.counts()["pages"] == 4
+    assert sorted(kept.items) == ["S1", "S2", "S3"]
+    asked = Counter(url for _, url in web.asked)
+    assert asked.pop(f"{BASE}/robots.txt") == 2  # its rules, and its sitemaps
+    assert max(asked.values()) == 1

@@ -48,6 +48,12 @@ def test_reads_pages_that_others_collected() -> None:
         assert (anvil["price_minor"], anvil["currency"]) == (11999, "USD")
         assert anvil["availability"] == "in_stock"
         assert anvil["images"] == ["http://shop.test/anvil_executive.jpg"]
+    film = read("opengraph_ns_product_test.html")
+    assert film["title"].startswith("Better Off Dead [Exclusive Blu-ray Steelbook]")
+    assert (film["id"], film["price_minor"]) == ("fye.000000032429335302", 1799)
+    assert (film["currency"], film["availability"]) == ("USD", "in_stock")
+    anvil = read("product-ref.html")
+    assert (anvil["title"], anvil["brand"], anvil["mpn"]) == ("Executive Anvil", "ACME", "925872")
     tablets = read("microdata-with-description.html")
     assert tablets["title"] == "Johnsons 4 Fleas Cats & Kittens Tablets"
     assert (tablets["price_minor"], tablets["currency"]) == (529, "GBP")

@@ -33,7 +33,7 @@ from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import Fetch, Fetcher
-from advisor.crawling.messages import Request
+from advisor.crawling.sitemaps import first_requests
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.spiders.registry import make_spider, shop_name
 from advisor.errors import NotFoundError
@@ -104,7 +104,7 @@ class CrawlService:
             trigger=trigger,
             limit=limit,
         )
-        first = [Request(url) for url in spider.start_urls]
+        first = first_requests(spider, _settings(spider, run))
         run_id = start_run(self.frontier_table, run, first, now=now)
         if run_id != run.run_id:
             return StartedRun(run_id, started=False, reason=f"a crawl of {run.shop} is going on")

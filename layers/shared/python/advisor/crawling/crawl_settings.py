@@ -12,6 +12,7 @@ from advisor.crawling.finish import BYTE_BUDGET, LIMIT, PAGE_BUDGET
 from advisor.crawling.messages import Kind
 from advisor.errors import SettingsError
 
+SITEMAP_BYTES = 50 * 1024 * 1024  # of one sitemap, unpacked, as sitemaps.org has it
 USER_AGENT = "ProductsAdvisor/0.1 (price comparison crawler)"
 
 
@@ -48,6 +49,8 @@ class CrawlSettings:
     min_photo_px: int = 32
     """Photos with a shorter side are icons and tracking pixels: dropped."""
 
+    sitemap: bool = False
+    """Start from the sitemaps that the shop's robots.txt names (or /sitemap.xml) as well."""
     max_depth: int = 0
     """Links between a start page and the last page to fetch."""
     allowed_hosts: tuple[str, ...] = ()
@@ -71,6 +74,8 @@ class CrawlSettings:
 
     def bytes_for(self, kind: Kind) -> int:
         """The most bytes that the body of this kind of request may have."""
+        if kind == "sitemap":
+            return SITEMAP_BYTES
         return self.photo_bytes if kind == "photo" else self.page_bytes
 
     def spent(self, counts: Mapping[str, int]) -> str:
@@ -202,6 +207,7 @@ _TAKES: dict[str, tuple[str, _Read]] = {
     "page_bytes": _whole(1),
     "photo_bytes": _whole(1),
     "min_photo_px": _whole(0),
+    "sitemap": ("true or false", _yes_no),
     "max_depth": _whole(0),
     "allowed_hosts": ("host names as shop.example", _hosts),
     "follow_redirects": ("true or false", _yes_no),

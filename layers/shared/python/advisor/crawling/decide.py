@@ -10,6 +10,7 @@ from advisor.crawling.fetch import MAX_HOPS, retry_after_s
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.photos import Photo, make_photo
+from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
 from advisor.crawling.urls import host_of, is_web_url, site_of
@@ -30,15 +31,16 @@ class Outcome:
     """What one fetch came to.
 
     archive: the page to keep. items: valid ones, in the page's order. links: addresses of pages
-    to follow. redirect: the request an answer points to. dropped, errors: reasons to count.
-    retry_in_s: the request is to be done again. host_pause_s: leave the host alone that long.
-    unreachable: the host did not answer at all. bytes: of the body of a page or photo.
+    to follow; sitemaps: further ones. redirect: the request an answer points to. dropped, errors:
+    reasons to count. retry_in_s: the request is to be done again. host_pause_s: leave the host
+    alone that long. unreachable: the host did not answer at all. bytes: of the body.
     """
 
     request: Request
     archive: Response | None = None
     items: tuple[Item, ...] = ()
     links: tuple[str, ...] = ()
+    sitemaps: tuple[Request, ...] = ()
     redirect: Request | None = None
     photo: Photo | None = None
     dropped: tuple[str, ...] = ()
@@ -70,6 +72,15 @@ def decide(
         return _redirected(request, response.location, spider, settings)
     if response.status != 200:
         return Outcome(request=request, errors=(f"http {response.status}",))
+    return _read(request, response, spider, shop, settings)
+
+
+def _read(
+    request: Request, response: Response, spider: Spider, shop: str, settings: CrawlSettings
+) -> Outcome:
+    """What the body of an answer comes to."""
+    if request.kind == "sitemap":
+        return _listed(request, response, Site(spider, settings))
     if request.kind == "photo":
         return _photo(request, response, settings)
     if not _is_html(response):
@@ -112,7 +123,7 @@ def _redirected(request: Request, target: str, spider: Spider, settings: CrawlSe
         return Outcome(request=request, errors=("redirects",))
     if not is_web_url(target):
         return Outcome(request=request, errors=("forbidden address",))
-    if request.kind == "page" and not Site(spider, settings).holds(target):
+    if request.kind != "photo" and not Site(spider, settings).holds(target):
         return Outcome(request=request, errors=("redirect to another site",))
     moved = replace(request, url=target, hops=request.hops + 1, attempts=0)
     if moved.key == request.key:  # itself again, or but for a fragment
@@ -131,6 +142,26 @@ class Site:
         if not is_web_url(url):
             return False
         return site_of(url) == self._site or (bool(self._hosts) and host_of(url) in self._hosts)
+
+
+def _listed(request: Request, response: Response, site: Site) -> Outcome:
+    """What a sitemap lists on the shop's own site."""
+    found = read_sitemap(request.url, response.body)
+    if found is None:
+        return Outcome(request=request, errors=("not a sitemap",), bytes=len(response.body))
+    deeper = [
+        Request(url, "sitemap", depth=request.depth + 1)
+        for url in found.sitemaps
+        if site.holds(url)
+    ]
+    too_deep = ("nested sitemaps",) if deeper and request.depth >= MAX_DEPTH else ()
+    return Outcome(
+        request=request,
+        links=tuple(url for url in dict.fromkeys(found.pages) if site.holds(url)),
+        sitemaps=() if too_deep else tuple(deeper),
+        errors=too_deep,
+        bytes=len(response.body),
+    )
 
 
 def _photo(request: Request, response: Response, settings: CrawlSettings) -> Outcome:

@@ -33,6 +33,7 @@ from advisor.crawling.pace import Pace
 from advisor.crawling.photos import Photo
 from advisor.crawling.robots import ALLOW_ALL, Robots, read_robots
 from advisor.crawling.sink import Results, Sink
+from advisor.crawling.sitemaps import first_requests
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.urls import origin_of, site_of
 from advisor.errors import FetchError
@@ -114,7 +115,7 @@ class Crawl:
 
     def seed(self) -> None:
         """Put the spider's start addresses to do."""
-        self._frontier.settle(Settlement(new=[Request(url) for url in self._spider.start_urls]))
+        self._frontier.settle(Settlement(new=first_requests(self._spider, self._settings)))
 
     def run(self) -> str:
         """Crawl until nothing is left, or a limit, the deadline or a stop; returns which.
@@ -343,7 +344,7 @@ class Crawl:
         pages: dict[str, tuple[str, int]] = {}
         for depth in sorted(tally.links, reverse=True):  # the shortest way to a page counts
             pages |= {request_key("page", url): (url, depth) for url in tally.links[depth]}
-        others = {request.key: request for request in tally.redirects}
+        others = {request.key: request for request in tally.others}
         for item in tally.items:
             for url in item.images:
                 others.setdefault(
@@ -433,7 +434,7 @@ class _Tally:
         self.items: list[Item] = []
         self.photos: list[Photo] = []
         self.links: dict[int, dict[str, None]] = {}  # by depth
-        self.redirects: list[Request] = []
+        self.others: list[Request] = []  # redirects and sitemaps
         self.done: list[Request] = []
         self.retries: list[tuple[Request, float]] = []
         self.counts: Counter[str] = Counter()
@@ -454,11 +455,13 @@ class _Tally:
         if outcome.photo is not None:
             self.photos.append(outcome.photo)
             self.counts["photos"] += 1
+        self.others.extend(outcome.sitemaps)
         if outcome.redirect is not None:
-            self.redirects.append(outcome.redirect)
+            self.others.append(outcome.redirect)
             self.counts["redirects"] += 1
         if outcome.links:
-            deeper = self.links.setdefault(outcome.request.depth + 1, {})
+            listed = outcome.request.kind == "sitemap"  # such pages are where the crawl starts
+            deeper = self.links.setdefault(0 if listed else outcome.request.depth + 1, {})
             deeper.update(dict.fromkeys(outcome.links))
         if outcome.bytes:
             self.counts["bytes"] += outcome.bytes

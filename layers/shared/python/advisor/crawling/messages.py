@@ -17,7 +17,7 @@ from w3lib.encoding import html_to_unicode
 
 from advisor.crawling.urls import canonical_url, host_of
 
-Kind = Literal["page", "photo", "robots"]
+Kind = Literal["page", "photo", "sitemap", "robots"]
 # A path with or without a query, no "//host", no "." or ".." to resolve.
 _SEGMENT = r"\w[\w~%,+@-]*(?:\.\w[\w~%,+@-]*)*"
 # No two ways to match a text, or a page could make it slow.
@@ -25,7 +25,7 @@ _PATH = rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
 _ROOTED = re.compile(_PATH, re.ASCII)
 _WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
 _NOT_UTF8 = re.compile(rb"[\x00\x1b]")  # UTF-16, ISO-2022: valid UTF-8 by accident
-KINDS: tuple[Kind, ...] = ("page", "photo")
+KINDS: tuple[Kind, ...] = ("sitemap", "page", "photo")
 
 
 def request_key(kind: Kind, url: str) -> str:
@@ -37,7 +37,8 @@ def request_key(kind: Kind, url: str) -> str:
 class Request:
     """One address to fetch.
 
-    kind: a page is parsed, a photo is stored, a robots.txt is obeyed (and in no frontier).
+    kind: a page is parsed, a photo is stored, a sitemap lists pages, a robots.txt is obeyed (and
+    in no frontier).
     product_id, category: of the item a photo shows. attempts: how often it failed so far. hops:
     redirects that led here. depth: links between a start page and this one.
     """

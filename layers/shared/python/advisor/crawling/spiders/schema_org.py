@@ -1,4 +1,4 @@
-"""Any shop that describes its products by schema.org, in JSON-LD or microdata."""
+"""Any shop that describes its products by schema.org, in JSON-LD or microdata, or OpenGraph."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from advisor.crawling.spiders.structured_data import (
     is_a,
     json_ld,
     microdata,
+    open_graph,
     text_of,
 )
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
@@ -25,7 +26,11 @@ from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.crawling.urls import canonical_url, is_web_url
 
 _GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
-_IDS = ("sku", "productID", "mpn", *_GTINS)
+_IDS = ("sku", "productID", "productGroupID", "mpn", *_GTINS)
+# Prices beside the one to pay: crossed out, recommended, of a kilogram.
+_OTHER_PRICES = re.compile(
+    "ListPrice|Strikethrough|SRP|RegularPrice|InvoicePrice|MinimumAdvertised"
+)
 # Pages that never show a product, and that a shop would rather not see a crawler at.
 _NEVER = re.compile(
     r"/(cart|basket|bag|checkout|login|log-in|logout|signin|sign-in|register|account|my-account|"
@@ -54,16 +59,30 @@ class SchemaOrg:
 
     def parse(self, page: Page) -> ParsedPage:
         nodes, broken = json_ld(page)
-        products = [node for node in nodes if is_a(node, "Product")]
+        products = _products(nodes)
         if not products:
             nodes += microdata(page)
-            products = [node for node in nodes if is_a(node, "Product")]
+            products = _products(nodes) or open_graph(page)
+        if len(products) == 1 and not _is_whole(products[0]):
+            told = {name: value for name, value in products[0].items() if value}
+            products = [node | told for node in open_graph(page)] or products
         trail = next((node for node in nodes if is_a(node, "BreadcrumbList")), {})
         return ParsedPage(
             items=tuple(_item(page, product, trail) for product in _of_this_page(page, products)),
             requests=tuple(_links(page)),
             problems=("json-ld",) * broken,
         )
+
+
+def _products(nodes: list[Node]) -> list[Node]:
+    return [node for node in nodes if is_a(node, "Product") or is_a(node, "ProductGroup")]
+
+
+def _is_whole(product: Node) -> bool:
+    return all(
+        any(product.get(name) for name in names)
+        for names in (("name",), ("description",), ("image",), ("offers", "hasVariant"), _IDS)
+    )
 
 
 def _of_this_page(page: Page, products: list[Node]) -> list[Node]:
@@ -94,7 +113,9 @@ def _links(page: Page) -> dict[str, None]:
 
 def _item(page: Page, product: Node, trail: Node) -> Item:
     title = text_of(product.get("name"))
-    offer = _best_offer(product.get("offers"))
+    variants = [one for one in as_list(product.get("hasVariant")) if isinstance(one, dict)]
+    offers = [one for variant in variants for one in as_list(variant.get("offers"))]
+    offer = _best_offer(product.get("offers") or offers)
     money = _price(offer)
     return Item(
         id=next(filter(None, (text_of(product.get(name)) for name in _IDS)), ""),
@@ -132,10 +153,16 @@ def _price(offer: Node) -> Money | None:
     for name in ("price", "lowPrice"):
         if money := parse_price(text_of(offer.get(name)), currency=currency):
             return money
-    for spec in as_list(offer.get("priceSpecification")):
-        if isinstance(spec, dict) and (money := _price({"priceCurrency": currency} | spec)):
+    specs = [one for one in as_list(offer.get("priceSpecification")) if isinstance(one, dict)]
+    for spec in sorted(specs, key=_is_another_price):
+        if money := _price({"priceCurrency": currency} | spec):
             return money
     return None
+
+
+def _is_another_price(spec: Node) -> bool:
+    kind = spec.get("priceType")
+    return bool(isinstance(kind, str) and _OTHER_PRICES.search(kind)) or "referenceQuantity" in spec
 
 
 def _category(value: object) -> str:

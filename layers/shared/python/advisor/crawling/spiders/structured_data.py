@@ -19,6 +19,18 @@ _LINK_ATTRIBUTES = {
     "iframe": "src", "source": "src", "track": "src", "video": "src", "object": "data",
     "data": "value", "meter": "value", "time": "datetime", "meta": "content",
 }  # fmt: skip
+# ogp.me, and what Facebook's catalog reads; the first of several names is right.
+_OPEN_GRAPH = {
+    "og:title": "name", "og:description": "description", "og:image": "image",
+    "product:price:amount": "price", "og:price:amount": "price",
+    "product:price:currency": "priceCurrency", "og:price:currency": "priceCurrency",
+    "product:availability": "availability", "og:availability": "availability",
+    "product:retailer_item_id": "sku", "product:retailer_part_no": "sku",
+    "product:brand": "brand", "og:brand": "brand", "product:category": "category",
+    "product:mfr_part_no": "mpn", "product:gtin": "gtin", "product:ean": "gtin",
+    "product:upc": "gtin",
+}  # fmt: skip
+_OFFER = frozenset({"price", "priceCurrency", "availability"})
 _MAX_DEPTH = 50  # deeper nesting is an attack or a mistake
 
 
@@ -50,6 +62,27 @@ def microdata(page: Page) -> list[Node]:
         for node in page.tree.css("[itemscope][itemtype]")
         if "itemprop" not in node.attributes
     ]
+
+
+def open_graph(page: Page) -> list[Node]:
+    """The product that a page's OpenGraph tags describe, in JSON-LD's shape; else none."""
+    tags: dict[str, list[str]] = {}
+    for meta in page.tree.css("meta[property][content]"):
+        name = (meta.attributes.get("property") or "").strip().lower()
+        if name.startswith(("og:", "product:")):
+            tags.setdefault(name, []).append(meta.attributes.get("content") or "")
+    kinds = tags.get("og:type", [""])[0].lower().split(":")
+    if not kinds[-1].startswith("product") or kinds[-1].startswith("product.group"):
+        return []
+    node: Node = {"@type": "Product", "offers": {}}
+    for name, values in tags.items():
+        field = _OPEN_GRAPH.get(name)
+        if field == "image":
+            node.setdefault(field, []).extend(values)
+        elif field:
+            of = node["offers"] if field in _OFFER else node
+            of.setdefault(field, values[0])
+    return [node]
 
 
 def is_a(node: object, kind: str) -> bool:
