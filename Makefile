@@ -13,7 +13,7 @@ MINISTACK := ministack==1.5.33
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 4566
 
-.PHONY: help setup demo demo-once test check format local deploy destroy clean
+.PHONY: help setup demo demo-once test check format local deploy clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
