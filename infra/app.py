@@ -7,12 +7,14 @@ Context: `local=true` for the emulator; `shops`, a list of shops to crawl on a s
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import aws_cdk as cdk
 
 from infra.layers import LAMBDA, THIS_MACHINE, LayerFolder, build_layer
 from infra.service_stack import ServiceStack
+from infra.shops import ShopsError, read_shops
 from infra.storage_stack import StorageStack
 from infra.training_stack import TrainingStack
 from infra.web_stack import WebStack
@@ -31,7 +33,7 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
         f"{PREFIX}-Service",
         storage=storage,
         layer_folder=folder_of,
-        shops=_context(app, "shops") or [],
+        shops=read_shops(_context(app, "shops") or []),
     )
     WebStack(app, f"{PREFIX}-Web", service=service, storage=storage, local=local)
     if not local:  # the emulator knows no SageMaker; `advisor train` does it there
@@ -42,7 +44,10 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
 def main() -> None:
     """Synthesize; where to is the CDK command line's to say."""
     app = cdk.App()
-    build(app)
+    try:
+        build(app)
+    except ShopsError as error:
+        sys.exit(f"infra: {error} (in cdk.json, or `-c shops=...`)")
     app.synth()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
@@ -24,6 +23,7 @@ from constructs import Construct
 
 from infra.layers import LAYERS, LayerFolder
 from infra.python_function import PythonFunction
+from infra.shops import ScheduledShop
 from infra.storage_stack import StorageStack
 
 # A turn of the crawl ends by itself; then the function may time out, then the lease of the
@@ -65,7 +65,7 @@ class ServiceStack(Stack):
         *,
         storage: StorageStack,
         layer_folder: LayerFolder,
-        shops: Sequence[Mapping[str, Any]],
+        shops: Sequence[ScheduledShop],
     ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: functions and API")
         self._storage = storage
@@ -89,7 +89,7 @@ class ServiceStack(Stack):
         self.api = self._routes()
         self._watching()
 
-    def _crawling(self, shops: Sequence[Mapping[str, Any]]) -> None:
+    def _crawling(self, shops: Sequence[ScheduledShop]) -> None:
         storage = self._storage
         settings = {
             "data_bucket": storage.data.bucket_name,
@@ -161,19 +161,17 @@ class ServiceStack(Stack):
             description="Re-issues lost crawl tokens",
         )
 
-    def _schedule_crawl(self, shop: Mapping[str, Any]) -> None:
-        title = str(shop.get("shop", shop["spider"]))
-        event = {key: value for key, value in shop.items() if key != "schedule"}
-        name = "".join(part.capitalize() for part in title.split("-"))
+    def _schedule_crawl(self, shop: ScheduledShop) -> None:
+        name = "".join(part.capitalize() for part in shop.title.split("-"))
         scheduler.Schedule(
             self,
             f"Crawl{name}Schedule",
-            schedule=scheduler.ScheduleExpression.expression(shop["schedule"]),
+            schedule=scheduler.ScheduleExpression.expression(shop.schedule),
             target=scheduler_targets.LambdaInvoke(
                 self.start_crawl,
-                input=scheduler.ScheduleTargetInput.from_object(event | {"trigger": "schedule"}),
+                input=scheduler.ScheduleTargetInput.from_object(shop.event),
             ),
-            description=f"Crawls {title}",
+            description=f"Crawls {shop.title}",
         )
 
     def _classifying(self) -> None:
