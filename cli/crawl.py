@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import threading
@@ -26,7 +27,24 @@ SHOP_DOWN_STATUS = 3
 INTERRUPTED_STATUS = 130
 
 
-@click.command()
+class _Crawl(click.Command):
+    """`advisor crawl SPIDER`, unless the first word is one of its few subcommands."""
+
+    subcommands = {"why": "cli.why"}  # noqa: RUF012
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.subcommands:
+            other: click.Command = importlib.import_module(self.subcommands[args[0]]).command
+            return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_Crawl)
 @click.argument("spider", default="")
 @click.option(
     "--out",
@@ -99,6 +117,8 @@ def command(
 
     A flag wins over what the spider says of its shop, and that over the default. The crawl also
     ends when it finds fewer than 10 items a minute, after its first 500 pages.
+
+    `advisor crawl why URL --out DIR` tells whether and why an address was or was not fetched.
 
     Exit status: 3 if the shop does not answer, 130 after Ctrl-C.
 

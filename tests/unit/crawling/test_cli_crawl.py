@@ -84,7 +84,7 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
     assert odd["url"] == f"{shop.url}/photos/S2.jpg"
     assert odd["path"].startswith("images/hi-fi, audio & speakers%2F..%2F/%2E.%2Fx-")
     assert {path.parent.parent.parent for path in out.glob("images/*/*")} == {out}
-    archived = [gzip.decompress(path.read_bytes()) for path in (out / "pages").iterdir()]
+    archived = [gzip.decompress(path.read_bytes()) for path in (out / "pages").glob("*/*.gz")]
     assert str(pages["/p/1"].body).encode() in archived
     assert len(archived) == 4
 

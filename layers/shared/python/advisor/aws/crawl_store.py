@@ -11,7 +11,7 @@ from urllib.parse import quote
 from advisor.aws.clients import client
 from advisor.aws.frontier_rows import iso
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Response, archive_bytes, archive_name
+from advisor.crawling.messages import Response, archive_bytes, archive_name, body_hash
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.naming import path_segment
@@ -76,7 +76,7 @@ class CrawlStore:
     def _put_page(self, page: Response) -> None:
         client("s3").put_object(
             Bucket=self._bucket,
-            Key=f"pages/{self._folder}/{archive_name(page.url)}",
+            Key=f"pages/{self._folder}/{archive_name(body_hash(page.body))}",
             Body=archive_bytes(page),
             ContentType="text/html",
             ContentEncoding="gzip",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import MAX_HOPS, retry_after_s
@@ -32,8 +32,9 @@ class Outcome:
 
     archive: the page to keep. items: valid ones, in the page's order. links: addresses of pages
     to follow; sitemaps: further ones. redirect: the request an answer points to. dropped, errors:
-    reasons to count. retry_in_s: the request is to be done again. host_pause_s: leave the host
-    alone that long. unreachable: the host did not answer at all. bytes: of the body.
+    reasons to count. retry_in_s: the request is to be done again, for this reason. host_pause_s:
+    leave the host alone that long. unreachable: the host did not answer at all. bytes: of the
+    body. status, headers: of the answer.
     """
 
     request: Request
@@ -49,6 +50,9 @@ class Outcome:
     host_pause_s: float = 0.0
     unreachable: bool = False
     bytes: int = 0
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
 
 
 def decide(
@@ -61,6 +65,19 @@ def decide(
     now: float,
 ) -> Outcome:
     """What an answer comes to: items and links, a photo, a redirect, a retry or an error."""
+    outcome = _decide(request, response, spider=spider, shop=shop, settings=settings, now=now)
+    return replace(outcome, status=response.status, headers=response.headers)
+
+
+def _decide(
+    request: Request,
+    response: Response,
+    *,
+    spider: Spider,
+    shop: str,
+    settings: CrawlSettings,
+    now: float,
+) -> Outcome:
     if response.status in settings.retry_statuses:
         asked = retry_after_s(response, now=now)
         pause = min(asked or 0.0, _MAX_RETRY_AFTER_S)
@@ -110,6 +127,7 @@ def _again(
         )
     return Outcome(
         request=failed,
+        reason=reason,
         retry_in_s=max(pause_s, settings.backoff_s(request.attempts)),
         host_pause_s=pause_s,
         unreachable=unreachable,

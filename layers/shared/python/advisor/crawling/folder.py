@@ -3,8 +3,9 @@
 DIR/items.jsonl, DIR/photos.jsonl   complete lines only
 DIR/items.csv                       the same items as a table, where asked for
 DIR/images/<category>/<sku>-<image id>.<ext>
-DIR/pages/<hash of the address>.html.gz
-DIR/.crawl/                         frontier.sqlite; the lines of a re-crawl until it is complete
+DIR/pages/<ab>/<hash of the body>.gz
+DIR/.crawl/                         frontier.sqlite, ledger.sqlite (the index of pages, too); the
+                                    lines of a re-crawl until it is complete
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +21,8 @@ from typing import Any, BinaryIO, Self
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
-from advisor.crawling.messages import archive_bytes, archive_name
+from advisor.crawling.ledger import Ledger
+from advisor.crawling.messages import archive_bytes, archive_name, body_hash
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.crawling.sqlite_frontier import SqliteFrontier
@@ -27,12 +30,18 @@ from advisor.crawling.tables import write_csv
 from advisor.errors import DataError, UsageError
 from advisor.naming import path_segment
 
-FORMAT = "1"  # of DIR/.crawl
+FORMAT = "2"  # of DIR/.crawl and DIR/pages
+LEDGER = "ledger.sqlite"
 ITEMS = "items.jsonl"
 PHOTOS = "photos.jsonl"
 TABLE = "items.csv"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
+
+
+def ledger_path(root: Path) -> Path:
+    """Where the ledger of a crawl folder is."""
+    return root / _STATE / LEDGER
 
 
 class CrawlFolder:
@@ -57,6 +66,7 @@ class CrawlFolder:
         except OSError as error:
             raise UsageError(f"{root} cannot be made: {error.strerror}") from error
         self.frontier = SqliteFrontier(self._state / "frontier.sqlite")
+        self.ledger = Ledger(ledger_path(root), writing=True)
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
         try:
@@ -77,7 +87,10 @@ class CrawlFolder:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
             for page in results.pages:
-                self._replace(self.root / "pages" / archive_name(page.url), archive_bytes(page))
+                path = self.root / "pages" / archive_name(body_hash(page.body))
+                if not path.exists():
+                    self._replace(path, archive_bytes(page))
+            self.ledger.record(self._crawl, results.visits, results.found)
             photos = [self._keep_photo(photo) for photo in results.photos]
             items = [item.to_dict() for item in results.items]
             return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
@@ -87,6 +100,7 @@ class CrawlFolder:
     def end(self, reason: str) -> None:
         """Record how the crawl ended; complete new lines take the place of earlier ones."""
         self._close_files()
+        self.ledger.finish(self._crawl, reason)
         self.frontier.set_meta(finish_reason=reason)
         self._settle_lines()
 
@@ -104,6 +118,7 @@ class CrawlFolder:
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
         self._close_files()
+        self.ledger.close()
         self.frontier.close()
 
     def _unwritable(self, error: Exception) -> DataError:
@@ -115,6 +130,10 @@ class CrawlFolder:
     def _prepare(self, identity: Mapping[str, str], settings: CrawlSettings) -> bool:
         """Make the folder ready to write to; whether an earlier crawl goes on."""
         meta = self.frontier.meta()
+        if meta and meta.get("format") != FORMAT:
+            raise UsageError(
+                f"{self.root} was written by another version of this program; name another folder"
+            )
         for name, value in identity.items():
             if meta and meta.get(name) != value:
                 raise UsageError(
@@ -126,7 +145,10 @@ class CrawlFolder:
         if resumed:
             self.frontier.set_meta(finish_reason="")
         else:
-            self.frontier.reset(**identity, beside="yes" if meta else "")
+            names = {name: identity[name] for name in ("spider", "base_url", "shop")}
+            crawl = self.ledger.begin(started=time.time(), **names)
+            self.frontier.reset(**identity, crawl=str(crawl), beside="yes" if meta else "")
+        self._crawl = int(self.frontier.meta()["crawl"])
         self._open_files()
         return resumed
 

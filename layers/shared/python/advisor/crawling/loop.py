@@ -28,6 +28,7 @@ from advisor.crawling.finish import (
 )
 from advisor.crawling.frontier import Frontier, HostState, Settlement
 from advisor.crawling.items import Item
+from advisor.crawling.ledger import FAILED, Visit
 from advisor.crawling.messages import KINDS, Kind, Request, Response, request_key
 from advisor.crawling.pace import Pace
 from advisor.crawling.photos import Photo
@@ -36,6 +37,7 @@ from advisor.crawling.sink import Results, Sink
 from advisor.crawling.sitemaps import first_requests
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.urls import origin_of, site_of
+from advisor.crawling.visits import visit_of
 from advisor.errors import FetchError
 
 _BATCH = 64  # outcomes applied at once: one transaction, a few batch writes
@@ -115,7 +117,9 @@ class Crawl:
 
     def seed(self) -> None:
         """Put the spider's start addresses to do."""
-        self._frontier.settle(Settlement(new=first_requests(self._spider, self._settings)))
+        new = first_requests(self._spider, self._settings)
+        self._sink.write(Results(found=[(request, "") for request in new]))
+        self._frontier.settle(Settlement(new=new))
 
     def run(self) -> str:
         """Crawl until nothing is left, or a limit, the deadline or a stop; returns which.
@@ -320,15 +324,21 @@ class Crawl:
                 continue  # stays to do, for a crawl that goes on with a higher limit
             room -= tally.add(outcome, unseen_items, room=room)
         now = self._clock()
-        new = self._new_requests(tally)
+        found = self._new_requests(tally)
         checkpoint = self._sink.write(
-            Results(pages=tally.pages, items=tally.items, photos=tally.photos)
+            Results(
+                pages=tally.pages,
+                items=tally.items,
+                photos=tally.photos,
+                visits=[visit_of(outcome, at=now) for outcome in tally.outcomes],
+                found=found,
+            )
         )
         self._frontier.settle(
             Settlement(
                 done=tally.done,
                 retries=[(request, now + wait_s) for request, wait_s in tally.retries],
-                new=new,
+                new=[request for request, _ in found],
                 claimed=[_item_key(item) for item in tally.items],
                 counts=tally.counts,
                 checkpoint=checkpoint,
@@ -339,24 +349,33 @@ class Crawl:
         self._applied_at = now
         self._on_progress(self._counts)
 
-    def _new_requests(self, tally: _Tally) -> list[Request]:
-        """Requests for what was not seen before; only for those a Request is made."""
-        pages: dict[str, tuple[str, int]] = {}
+    def _new_requests(self, tally: _Tally) -> list[tuple[Request, str]]:
+        """Requests for what was not seen before, each with the page that it is on.
+
+        Only for those a Request is made.
+        """
+        pages: dict[str, tuple[str, int, str]] = {}
         for depth in sorted(tally.links, reverse=True):  # the shortest way to a page counts
-            pages |= {request_key("page", url): (url, depth) for url in tally.links[depth]}
-        others = {request.key: request for request in tally.others}
+            pages |= {
+                request_key("page", url): (url, depth, page)
+                for url, page in tally.links[depth].items()
+            }
+        others = {request.key: (request, page) for request, page in tally.others}
         for item in tally.items:
             for url in item.images:
                 others.setdefault(
                     request_key("photo", url),
-                    Request(url, "photo", product_id=item.product_id, category=item.category),
+                    (
+                        Request(url, "photo", product_id=item.product_id, category=item.category),
+                        item.url,
+                    ),
                 )
         unseen = self._frontier.unseen([*pages, *others])
         return [
-            Request(url, depth=depth)
-            for key, (url, depth) in pages.items()
+            (Request(url, depth=depth), page)
+            for key, (url, depth, page) in pages.items()
             if key in unseen and key not in others
-        ] + [request for key, request in others.items() if key in unseen]
+        ] + [found for key, found in others.items() if key in unseen]
 
     # when to end
 
@@ -417,7 +436,10 @@ class Crawl:
                 lost += self._frontier.take(host.name, kinds=KINDS, limit=500, now=float("inf"))
                 if not lost:
                     break
-                self._frontier.settle(Settlement(done=lost, counts={"errors:host down": len(lost)}))
+                visits = [Visit(request=one, state=FAILED, detail="host down") for one in lost]
+                checkpoint = self._sink.write(Results(visits=visits))
+                counts = {"errors:host down": len(lost)}
+                self._frontier.settle(Settlement(done=lost, counts=counts, checkpoint=checkpoint))
                 self._counts["errors:host down"] += len(lost)
 
     def _save_hosts(self) -> None:
@@ -433,8 +455,9 @@ class _Tally:
         self.pages: list[Response] = []
         self.items: list[Item] = []
         self.photos: list[Photo] = []
-        self.links: dict[int, dict[str, None]] = {}  # by depth
-        self.others: list[Request] = []  # redirects and sitemaps
+        self.outcomes: list[Outcome] = []
+        self.links: dict[int, dict[str, str]] = {}  # by depth, each with the page it is on
+        self.others: list[tuple[Request, str]] = []  # redirects and sitemaps
         self.done: list[Request] = []
         self.retries: list[tuple[Request, float]] = []
         self.counts: Counter[str] = Counter()
@@ -443,10 +466,15 @@ class _Tally:
     def add(self, outcome: Outcome, unseen_items: Collection[str], *, room: int) -> int:
         """Add an outcome, with at most `room` of its items; returns how many it added."""
         if outcome.retry_in_s is not None:
+            self.outcomes.append(outcome)
             self.retries.append((outcome.request, outcome.retry_in_s))
             self.counts["retries"] += 1
             return 0
+        twice = self.counts["dropped:duplicate"]
         added, complete = self._add_items(outcome.items, unseen_items, room)
+        twice = self.counts["dropped:duplicate"] - twice
+        told = replace(outcome, dropped=(*outcome.dropped, *(["duplicate"] * twice)))
+        self.outcomes.append(told if twice else outcome)
         if complete:
             self.done.append(outcome.request)
         if outcome.archive is not None:
@@ -455,14 +483,14 @@ class _Tally:
         if outcome.photo is not None:
             self.photos.append(outcome.photo)
             self.counts["photos"] += 1
-        self.others.extend(outcome.sitemaps)
+        self.others.extend((one, outcome.request.url) for one in outcome.sitemaps)
         if outcome.redirect is not None:
-            self.others.append(outcome.redirect)
+            self.others.append((outcome.redirect, outcome.request.url))
             self.counts["redirects"] += 1
         if outcome.links:
             listed = outcome.request.kind == "sitemap"  # such pages are where the crawl starts
             deeper = self.links.setdefault(0 if listed else outcome.request.depth + 1, {})
-            deeper.update(dict.fromkeys(outcome.links))
+            deeper.update(dict.fromkeys(outcome.links, outcome.request.url))
         if outcome.bytes:
             self.counts["bytes"] += outcome.bytes
         self.counts.update(f"dropped:{reason}" for reason in outcome.dropped)

@@ -159,9 +159,14 @@ def _joined(origin: str, link: str) -> str:
     return link if _WHOLE.fullmatch(link) else ""
 
 
-def archive_name(url: str) -> str:
-    """The file name under which a page is archived: by its address, never of its address."""
-    return f"{hashlib.sha256(url.encode('utf-8', 'replace')).hexdigest()[:32]}.html.gz"
+def body_hash(body: bytes) -> str:
+    """What a body is archived by: the same text, however often it is fetched, is kept once."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def archive_name(digest: str) -> str:
+    """The path under which the body of this hash is archived."""
+    return f"{digest[:2]}/{digest}.gz"
 
 
 def archive_bytes(response: Response) -> bytes:

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Response
+from advisor.crawling.ledger import Visit
+from advisor.crawling.messages import Request, Response
 from advisor.crawling.photos import Photo
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What a batch of fetches brought."""
+    """What a batch of fetches brought.
+
+    visits: what became of each request. found: new requests, each with the page that it is on.
+    """
 
     pages: Collection[Response] = ()
     items: Collection[Item] = ()
     photos: Collection[Photo] = ()
+    visits: Collection[Visit] = ()
+    found: Collection[tuple[Request, str]] = ()
 
 
 class Sink(Protocol):
