@@ -37,7 +37,8 @@ def main(yes: bool) -> None:
     \b
     Example: AWS_PROFILE=shop AWS_REGION=eu-west-1 make deploy
     """
-    session = boto3.Session()
+    # boto3 knows AWS_DEFAULT_REGION only; the CDK and the AWS command line put AWS_REGION first.
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     region = session.region_name
     if not region:
         sys.exit("deploy: no region; set AWS_REGION, for example AWS_REGION=eu-west-1")

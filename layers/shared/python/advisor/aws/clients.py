@@ -13,13 +13,19 @@ from botocore.config import Config
 @cache
 def client(service: str) -> Any:
     """The boto3 client of one service, endpoint and region from the environment."""
-    return boto3.client(service, config=_config(service))
+    return boto3.client(service, region_name=_region(), config=_config(service))
 
 
 @cache
 def table(name: str) -> Any:
     """A DynamoDB table by name."""
-    return boto3.resource("dynamodb", config=_config("dynamodb")).Table(name)
+    dynamodb = boto3.resource("dynamodb", region_name=_region(), config=_config("dynamodb"))
+    return dynamodb.Table(name)
+
+
+def _region() -> str | None:
+    """AWS_REGION, as the CDK and the AWS command line have it; boto3 alone does not read it."""
+    return os.environ.get("AWS_REGION")
 
 
 def _config(service: str) -> Config:

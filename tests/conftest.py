@@ -1,0 +1,19 @@
+"""For every test: the AWS settings of the person who runs them are not there."""
+
+from __future__ import annotations
+
+import os
+
+
+def pytest_configure() -> None:
+    """No test may reach a real account, nor fail for want of one."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
