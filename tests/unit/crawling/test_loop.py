@@ -420,3 +420,15 @@ def test_finds_goods_that_only_the_sitemap_names(tmp_path: Path) -> None:
     asked = Counter(url for _, url in web.asked)
     assert asked.pop(f"{BASE}/robots.txt") == 2  # its rules, and its sitemaps
     assert max(asked.values()) == 1
+
+
+def test_asks_for_addresses_without_what_tracks_a_visitor(tmp_path: Path) -> None:
+    pages = {
+        "/": listing("/p?utm_source=home&b=2&a=1#top", "/p?b=2&a=1&gclid=7"),
+        "/p?b=2&a=1": product_page("S1", image=None),
+    }
+    web = FakeWeb(_web(pages))
+    with _crawl(tmp_path, web) as (crawl, kept, _):
+        crawl.run()
+    assert [url for _, url in web.asked][2:] == [f"{BASE}/p?b=2&a=1"]
+    assert kept.items == ["S1"]

@@ -66,6 +66,45 @@ def test_never_lets_one_address_through_twice_in_threads(tmp_path: Path) -> None
         assert frontier.counts()["turns"] == 80
 
 
+SPELLINGS = (
+    f"https://{HOST}/p?id={{}}",
+    f"HTTPS://{HOST.upper()}:443/p?id={{}}#top",
+    f"https://{HOST}/p?utm_source=mail&id={{}}",
+    f"https://{HOST}/p?id={{}}&gclid=x&fbclid=y",
+)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 40), st.sampled_from(SPELLINGS)), max_size=30),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_never_lets_two_spellings_of_one_address_through_in_threads(
+    tmp_path: Path, workers: list[list[tuple[int, str]]]
+) -> None:
+    with _open(tmp_path) as frontier:
+        frontier.reset()
+
+        def work(found: list[tuple[int, str]]) -> list[str]:
+            new = [Request(spelling.format(at)) for at, spelling in found]
+            unseen = frontier.unseen(one.key for one in new)
+            frontier.settle(Settlement(new=[one for one in new if one.key in unseen]))
+            some = frontier.take(HOST, kinds=KINDS, limit=9, now=1.0)
+            frontier.settle(Settlement(done=some))
+            return [one.key for one in some]
+
+        with ThreadPoolExecutor(len(workers)) as pool:
+            taken = [key for keys in pool.map(work, workers) for key in keys]
+        taken += [one.key for one in _take(frontier)]
+    assert len(taken) == len(set(taken))
+    assert len(taken) == len({at for found in workers for at, _ in found})
+
+
 def test_goes_on_from_what_was_settled(tmp_path: Path) -> None:
     with _open(tmp_path) as frontier:
         frontier.settle(Settlement(new=[_request(1), _request(2), _request(3)]))

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from advisor.crawling.messages import Page
-from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of
+from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of, without_tracking
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of
         ("http://shop.test/?utm_source=x&p=2&gclid=y", "http://shop.test/?p=2"),
         ("http://shop.test/h\u00fcte?q=a b", "http://shop.test/h%C3%BCte?q=a+b"),
         ("http://shop.test/?empty=", "http://shop.test/?empty="),
+        ("http://shop.test/?GCLID=1&srsltid=2&mtm_campaign=3&gad_source=1", "http://shop.test/"),
+        ("http://shop.test/?utm=1&pk=2&source=3", "http://shop.test/?pk=2&source=3&utm=1"),
+        ("http://shop.test/a;jsessionid=0A.b?p=1", "http://shop.test/a?p=1"),
+        ("http://shop.test/?q=%FC&r=%c3%bc", "http://shop.test/?q=%FC&r=%C3%BC"),
         ("http://[broken", "http://[broken"),
     ],
 )
@@ -31,6 +35,46 @@ def test_canonical_form(url: str, expected: str) -> None:
 def test_canonicalisation_is_idempotent(text: str) -> None:
     once = canonical_url(f"http://shop.test/{text}")
     assert canonical_url(once) == once
+
+
+_PARTS = (
+    "a A %41 %2f %FC %zz \u00fc a\tb + / // . .. ; = & ? # utm_source=x &gclid=1 ?fbclid= "
+    ";jsessionid=1 b=2 a=1&a=2 [ :80"
+)
+_hosts = ["shop.test", "Shop.TEST", "b\u00fccher.test", "[::1]", "1.2.3.4", "shop.test."]
+addresses = st.builds(
+    lambda scheme, host, port, parts: f"{scheme}://{host}{port}/{''.join(parts)}",
+    st.sampled_from(["http", "HTTPS", "hTTp"]),
+    st.sampled_from(
+        ["shop.test", "Shop.TEST", "b\u00fccher.test", "[::1]", "1.2.3.4", "shop.test."]
+    ),
+    st.sampled_from(["", ":80", ":443", ":8080"]),
+    st.lists(st.sampled_from(_PARTS.split(" ")), max_size=8),
+)
+
+
+@settings(max_examples=500)
+@given(addresses)
+def test_canonicalisation_of_odd_addresses_is_idempotent(url: str) -> None:
+    once = canonical_url(url)
+    assert canonical_url(once) == once
+    assert "utm_source" not in parse_qs(urlsplit(once).query)
+    assert not urlsplit(once).fragment
+
+
+@settings(max_examples=500)
+@given(addresses)
+def test_what_is_fetched_is_the_address_that_was_seen(url: str) -> None:
+    fetched = without_tracking(url)
+    assert canonical_url(fetched) == canonical_url(url)
+    assert without_tracking(fetched) == fetched
+
+
+@given(addresses, st.sampled_from(["utm_medium=mail", "gclid=A-1", "FBCLID=", "_gl=1*x"]))
+def test_tracking_never_makes_another_address(url: str, tracking: str) -> None:
+    path, mark, query = url.partition("#")[0].partition("?")
+    tracked = f"{path}?{query}&{tracking}" if mark else f"{path}?{tracking}"
+    assert canonical_url(tracked) == canonical_url(url)
 
 
 @given(st.text(max_size=60))

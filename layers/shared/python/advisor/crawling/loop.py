@@ -36,7 +36,7 @@ from advisor.crawling.robots import ALLOW_ALL, Robots, read_robots
 from advisor.crawling.sink import Results, Sink
 from advisor.crawling.sitemaps import first_requests
 from advisor.crawling.spiders.base import Spider
-from advisor.crawling.urls import origin_of, site_of
+from advisor.crawling.urls import origin_of, site_of, without_tracking
 from advisor.crawling.visits import visit_of
 from advisor.errors import FetchError
 
@@ -372,7 +372,7 @@ class Crawl:
                 )
         unseen = self._frontier.unseen([*pages, *others])
         return [
-            (Request(url, depth=depth), page)
+            (Request(without_tracking(url), depth=depth), page)
             for key, (url, depth, page) in pages.items()
             if key in unseen and key not in others
         ] + [found for key, found in others.items() if key in unseen]

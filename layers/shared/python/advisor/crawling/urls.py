@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from w3lib.url import safe_url_string
 
 from advisor.errors import UsageError
 
 # Query keys that tell where a visitor came from and never what the page shows.
-_TRACKING = re.compile(r"^(utm_\w+|gclid|fbclid|msclkid|dclid|gbraid|wbraid|mc_cid|mc_eid|_ga)$")
-_ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]+(:\d+)?/[A-Za-z0-9/_.~-]*")
+_TRACKING = re.compile(
+    r"utm_\w+|(mtm|matomo|pk|piwik)_(campaign|kwd|keyword|source|medium|content|cid|group|placement)|"
+    r"[gd]clid|gclsrc|gad_\w+|gbraid|wbraid|srsltid|_g[al]|fbclid|msclkid|yclid|ysclid|twclid|"
+    r"ttclid|igshid|igsh|li_fat_id|epik|s_kwcid|ef_id|mc_[ce]id|mkt_tok|_hsenc|_hsmi|hsctatracking|"
+    r"vero_id|oly_(enc|anon)_id|wickedid|_kx|irclickid|irgwc|cjevent|awc|phpsessid",
+    re.IGNORECASE,
+)
+_SESSION = re.compile(r";jsessionid=[^/;?#]*", re.IGNORECASE)
+_ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]*[a-z0-9-](:\d+)?/[A-Za-z0-9/_.~-]*")
 _SCHEMES = ("http://", "https://")
 MAX_CHARS = 2_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -22,8 +29,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def canonical_url(url: str) -> str:
     """One form for all spellings of an address: the seen check compares these.
 
-    Lower-case scheme and host, no default port, no fragment, no tracking keys, query keys in
-    order, odd characters percent-encoded. An address that cannot be split stays as it is.
+    Lower-case scheme and host, no default port, no fragment, no tracking keys or session ids,
+    query keys in order, odd characters percent-encoded (bytes that are no UTF-8 stay what they
+    are). An address that cannot be split stays as it is.
     """
     if _ALREADY_CANONICAL.fullmatch(url) and "/." not in url and not _has_default_port(url):
         return url
@@ -34,15 +42,28 @@ def canonical_url(url: str) -> str:
         return url
     kept = [
         pair
-        for pair in parse_qsl(parts.query, keep_blank_values=True)
-        if not _TRACKING.match(pair[0])
+        for pair in parse_qsl(parts.query, keep_blank_values=True, encoding="latin-1")
+        if not _TRACKING.fullmatch(pair[0])
     ]
     return parts._replace(
         netloc=host,
-        path=parts.path or "/",
-        query=urlencode(sorted(kept)),
+        path=_SESSION.sub("", parts.path) or "/",
+        query=urlencode(sorted(kept), encoding="latin-1"),
         fragment="",
     ).geturl()
+
+
+def without_tracking(url: str) -> str:
+    """The address as it is to be fetched: without tracking keys and fragment, else unchanged."""
+    if "?" not in url and "#" not in url:
+        return url
+    path, _, query = url.partition("#")[0].partition("?")
+    kept = [
+        pair
+        for pair in query.split("&")
+        if pair and not _TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]))
+    ]
+    return f"{path}?{'&'.join(kept)}" if kept else path
 
 
 @lru_cache(maxsize=65536)
