@@ -7,9 +7,9 @@ import json
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,13 @@ from cli.crawl_remote import ACTIONS, control
 
 if TYPE_CHECKING:
     from advisor.crawling.crawl_settings import CrawlSettings
+    from advisor.crawling.loop import Crawl
     from advisor.crawling.spiders.base import Spider
     from advisor.crawling.statistics import Statistics
 
 SHOP_DOWN_STATUS = 3
 INTERRUPTED_STATUS = 130
+_HOSTS_SHOWN = 10
 
 
 class _Crawl(click.Command):
@@ -169,7 +171,7 @@ def command(
     started = time.monotonic()
     with CrawlFolder(out, identity=identity, settings=settings) as folder, _stop_flag() as stopped:
         fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
-        with _progress(name) as show:
+        with _progress() as show:
             crawl = loop.Crawl(
                 chosen,
                 shop=name,
@@ -178,7 +180,7 @@ def command(
                 fetcher=fetcher,
                 settings=settings,
                 should_stop=stopped.is_set,
-                on_progress=show,
+                on_progress=lambda _: show(crawl),
                 batch_age_s=0.0,
             )
             crawl.seed()
@@ -194,9 +196,13 @@ def command(
             "finish_reason": reason,
             "resumed": folder.resumed,
         }
+        lost = folder.keep_statistics(figures)
+        figures["lost_fields"] = [asdict(one) for one in lost]
     if as_json or reason != finish.SHOP_DOWN or statistics.pages:
         _print(figures, as_json=as_json)
     _tell(reason, statistics, base_url=chosen.base_url)
+    for one in lost:
+        click.echo(f"advisor: the items lost a field they had: {one}", err=True)
     if reason == finish.SHOP_DOWN:
         ctx.exit(SHOP_DOWN_STATUS)
     if reason == finish.STOPPED:
@@ -259,22 +265,28 @@ def _stop_flag() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _progress(shop: str) -> Iterator[Any]:
-    """A line on stderr with the figures so far; nothing where stderr is no terminal."""
+def _progress() -> Iterator[Callable[[Crawl], None]]:
+    """A line a host on stderr with its figures so far; nothing where stderr is no terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"{shop}: starting")
+        tasks: dict[str, Any] = {}
+        started = time.monotonic()
 
-        def show(counts: Counter[str]) -> None:
-            errors = sum(n for name, n in counts.items() if name.startswith("errors:"))
-            progress.update(
-                task,
-                description=f"{shop}: {counts['pages']} pages, {counts['items']} items, "
-                f"{counts['photos']} photos, {errors} errors",
-            )
+        def show(crawl: Crawl) -> None:
+            seconds = max(time.monotonic() - started, 0.001)
+            for host, of in list(crawl.by_host().items())[:_HOSTS_SHOWN]:
+                if host not in tasks:
+                    tasks[host] = progress.add_task("")
+                progress.update(
+                    tasks[host],
+                    description=f"{escape(host)}: {of['pages']} pages, {of['items']} items, "
+                    f"{of['photos']} photos, {of['errors']} errors, "
+                    f"{(of['pages'] + of['photos']) / seconds:.1f}/s",
+                )
 
         yield show
 

@@ -13,6 +13,7 @@ from cli.main import COMMANDS, main
 ARGUMENTS = {
     "crawl": ["harveynorman", "--out", "x"],
     "spider preview": ["harveynorman", "http://127.0.0.1:9/"],
+    "replay": ["."],
     "train": [".", "--out", "x"],
     "evaluate": ["--bundle", ".", "."],
     "classify": ["--bundle", ".", "photo.jpg"],

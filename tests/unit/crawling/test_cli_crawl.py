@@ -60,6 +60,7 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
         "redirects": 0,
         "finish_reason": "finished",
         "resumed": False,
+        "lost_fields": [],
     }
     out = tmp_path / "out"
     items = {item["id"]: item for item in _lines(out / "items.jsonl")}

@@ -143,6 +143,8 @@ def test_crawls_a_shop_with_the_troubles_of_a_real_one(tmp_path: Path) -> None:
     assert counts == {
         "pages": 30,
         "items": 24,
+        "has:images": 24,
+        "has:price_minor": 24,
         "photos": 23,
         "retries": 1,
         "redirects": 3,

@@ -3,6 +3,7 @@
 DIR/items.jsonl, DIR/photos.jsonl   complete lines only
 DIR/items.csv                       the same items as a table, where asked for
 DIR/images/<category>/<sku>-<image id>.<ext>
+DIR/crawls.jsonl                    the statistics of each crawl, a line when it ends
 DIR/pages/<ab>/<hash of the body>.gz
 DIR/.crawl/                         frontier.sqlite, ledger.sqlite (the index of pages, too); the
                                     lines of a re-crawl until it is complete
@@ -16,9 +17,12 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
 from advisor.crawling.ledger import Ledger
@@ -35,6 +39,7 @@ LEDGER = "ledger.sqlite"
 ITEMS = "items.jsonl"
 PHOTOS = "photos.jsonl"
 TABLE = "items.csv"
+CRAWLS = "crawls.jsonl"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
 
@@ -103,6 +108,29 @@ class CrawlFolder:
         self.ledger.finish(self._crawl, reason)
         self.frontier.set_meta(finish_reason=reason)
         self._settle_lines()
+
+    def keep_statistics(self, figures: Mapping[str, Any]) -> list[LostField]:
+        """Add a line to DIR/crawls.jsonl: the figures, and which fields the items have.
+
+        Returns: the fields that they lost since the crawl before that came to its end.
+        """
+        fields = shares(self.frontier.counts())
+        path = self.root / CRAWLS
+        try:
+            before = _earlier(path, self._crawl)
+            lost = lost_fields(before, fields) if figures["finish_reason"] in COMPLETE else []
+            line = {
+                "crawl": self._crawl,
+                "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                **figures,
+                "fields": fields,
+                "lost_fields": [asdict(one) for one in lost],
+            }
+            with path.open("a", encoding="utf-8", errors="replace") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return lost
 
     def write_table(self) -> None:
         """Write DIR/items.csv anew from DIR/items.jsonl."""
@@ -217,3 +245,15 @@ class CrawlFolder:
         part = self._state / "part"
         part.write_bytes(data)
         part.replace(path)
+
+
+def _earlier(path: Path, crawl: int) -> dict[str, float]:
+    """The shares of fields in the last crawl before this one that came to its end."""
+    fields: dict[str, float] = {}
+    if path.exists():
+        for text in path.read_text("utf-8").splitlines():
+            with suppress(ValueError):  # a line that a kill cut
+                line = json.loads(text)
+                if line["crawl"] != crawl and line["finish_reason"] in COMPLETE:
+                    fields = line["fields"]
+    return fields

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from advisor.crawling.completeness import fields_of
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.decide import Outcome, decide, decide_failure
 from advisor.crawling.fetch import Fetch, fetch_following
@@ -59,6 +60,7 @@ class _Host:
     failures_in_row: int = 0
     dry: bool = False  # nothing was due when last asked, and nothing was applied since
     down: bool = False
+    figures: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Crawl:
         settings: CrawlSettings,
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[Counter[str]], None] = lambda _: None,
+        on_closed: Callable[[str, Counter[str]], None] = lambda *_: None,
         deadline: float = float("inf"),
         started_at: float | None = None,
         batch_age_s: float = _BATCH_AGE_S,
@@ -90,7 +93,8 @@ class Crawl:
     ) -> None:
         """deadline: when this turn ends; started_at: when the crawl began, if not in this turn.
 
-        Both, and clock, in seconds since the epoch. batch_age_s: how long an outcome may wait to
+        Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
+        it ended and the counters of the whole crawl. batch_age_s: how long an outcome may wait to
         be settled with others; 0 where settling costs little: a kill -9 loses less.
         """
         self._spider = spider
@@ -101,6 +105,7 @@ class Crawl:
         self._settings = settings
         self._should_stop = should_stop
         self._on_progress = on_progress
+        self._on_closed = on_closed
         self._deadline = deadline
         self._batch_age_s = batch_age_s
         self._clock = clock
@@ -138,11 +143,16 @@ class Crawl:
                 elif self._outcomes:
                     self._apply()
                 elif reason := self._rest():
+                    self._on_closed(reason, self._counts)
                     return reason
                 else:
                     self._wait()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def by_host(self) -> dict[str, Counter[str]]:
+        """Pages, photos, items and errors of each host since this run began."""
+        return {host.name: host.figures for host in self._hosts.values()}
 
     def next_due(self) -> float | None:
         """When there is something to fetch again, over the hosts of this turn; None: nothing."""
@@ -268,6 +278,10 @@ class Crawl:
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
         self._outcomes.append(outcome)
+        host.figures["pages"] += outcome.archive is not None
+        host.figures["photos"] += outcome.photo is not None
+        host.figures["items"] += len(outcome.items)
+        host.figures["errors"] += len(outcome.errors)
         host.failures_in_row = host.failures_in_row + 1 if outcome.unreachable else 0
         if host.failures_in_row >= _DOWN_AFTER:
             host.down = True
@@ -511,6 +525,7 @@ class _Tally:
                 self._item_keys.add(key)
                 self.items.append(item)
                 self.counts["items"] += 1
+                self.counts.update(fields_of(item))
                 added += 1
         return added, True
 

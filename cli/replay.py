@@ -1,0 +1,99 @@
+"""`advisor replay`: a past crawl parsed again, without the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.errors import DataError
+
+if TYPE_CHECKING:
+    from advisor.crawling.ledger import PastCrawl
+
+
+@click.command("replay")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--spider", default="", help="A spider or a .yaml file. Default: the crawl's own.")
+@click.option("--crawl", "number", type=int, help="Which crawl of the folder. Default: the last.")
+@click.option("--json", "as_json", is_flag=True, help="Print what changed as a JSON object.")
+def command(folder: Path, *, spider: str, number: int | None, as_json: bool) -> None:
+    """Parse the archived pages of a crawl in FOLDER again, with the spider as it is today.
+
+    The new items go to FOLDER/replay.jsonl, which is replaced only when they are complete;
+    items.jsonl stays as the crawl wrote it. Nothing is fetched.
+
+    \b
+    Examples:
+      advisor replay shop
+      advisor replay shop --spider path/to/shop.yaml --json
+    """
+    from advisor.crawling.folder import ITEMS, ledger_path
+    from advisor.crawling.ledger import Ledger
+    from advisor.crawling.replay import Replay, compare
+    from advisor.crawling.spiders.registry import open_spider
+
+    with Ledger(ledger_path(folder)) as ledger:
+        crawl = _chosen(ledger.crawls(), number, folder)
+        found = Replay(
+            ledger.pages(crawl.crawl),
+            archive=folder / "pages",
+            spider=open_spider(spider or crawl.spider, crawl.base_url),
+            shop=crawl.shop,
+        )
+        lines = _write(folder / "replay.jsonl", found)
+    before = _lines(folder / ITEMS) if (folder / ITEMS).exists() else []
+    figures = {
+        "crawl": crawl.crawl,
+        "pages": found.counts["pages"],
+        "errors": sum(n for name, n in found.counts.items() if name.startswith("errors:")),
+        "items": compare(before, lines),
+    }
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    click.echo(_told(figures))
+
+
+def _chosen(crawls: list[PastCrawl], number: int | None, folder: Path) -> PastCrawl:
+    for crawl in crawls:
+        if number in (None, crawl.crawl):
+            return crawl
+    known = ", ".join(str(crawl.crawl) for crawl in crawls) or "none"
+    raise DataError(f"{folder} holds no crawl {number or ''}; it has {known}")
+
+
+def _write(path: Path, items: Any) -> list[dict[str, Any]]:
+    """Write the lines of items, whole or not at all; returns them."""
+    part = path.with_suffix(".part")
+    lines = []
+    try:
+        with part.open("w", encoding="utf-8", errors="replace") as file:
+            for item in items:
+                lines.append(item.to_dict())
+                file.write(json.dumps(lines[-1], ensure_ascii=False) + "\n")
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    return lines
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def _told(figures: dict[str, Any]) -> str:
+    items = figures["items"]
+    told = [
+        f"{figures['pages']} pages of crawl {figures['crawl']} parsed again, "
+        f"{figures['errors']} errors",
+        f"{items['now']} items ({items['before']} before): {len(items['more'])} more, "
+        f"{len(items['fewer'])} fewer",
+    ]
+    for what in ("gained", "lost", "changed"):
+        for name, count in items[f"fields_{what}"].items():
+            told.append(f"{name}: {what} by {count} items")
+    return "\n".join(told)
