@@ -43,13 +43,12 @@ def preview(*, spider: str, url: str, as_json: bool) -> None:
       advisor spider preview shop.yaml https://shop.example/p/1
       advisor spider preview shop.yaml saved.html --json
     """
-    from advisor.crawling.spiders.registry import open_spider
+    from advisor.crawling.spiders.registry import GENERIC, open_spider
     from advisor.crawling.urls import is_web_url, origin_of
 
     online = is_web_url(url)
-    named = spider.lower().endswith((".yaml", ".yml")) or spider == "harveynorman"
-    base = "" if named else origin_of(url) if online else "https://shop.example"
-    chosen = open_spider(spider, base)
+    anywhere = origin_of(url) if online else "https://shop.example"
+    chosen = open_spider(spider, anywhere if spider in GENERIC else "")
     page = _fetched(url, chosen) if online else _saved(Path(url), chosen)
     found = _look(chosen, page)
     if as_json:

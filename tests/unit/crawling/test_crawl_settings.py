@@ -109,6 +109,7 @@ def test_a_crawl_that_finds_too_little_is_ended_after_its_start() -> None:
 def test_a_slow_or_small_shop_is_not_ended_for_it() -> None:
     assert _ends_after({"pages": 6, "items": 3}) is None  # Crawl-delay: 10
     assert _ends_after({"pages": 100, "items": 1}, minutes=5) is None  # 500 pages, 5 goods
+    assert _ends_after({"pages": 6, "items": 3}, minutes=200) is None  # also past 500 pages
     assert _ends_after({"photos": 900}) is None
     assert _ends_after({"pages": 60, "unchanged": 60}) is None
 

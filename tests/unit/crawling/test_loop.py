@@ -434,3 +434,14 @@ def test_asks_for_addresses_without_what_tracks_a_visitor(tmp_path: Path) -> Non
         crawl.run()
     assert [url for _, url in web.asked][2:] == [f"{BASE}/p?b=2&a=1"]
     assert kept.items == ["S1"]
+
+
+def test_jitter_makes_gaps_longer_and_never_shorter(tmp_path: Path) -> None:
+    web = FakeWeb(_web(shop_of(4)))
+    settings = CrawlSettings(delay_s=0.02, jitter=5.0)
+    with _crawl(tmp_path, web, settings=settings) as (crawl, kept, _):
+        crawl.run()
+    assert len(kept.items) == 4
+    gaps = [after - before for before, after in pairwise(at for at, _ in web.asked)]
+    assert min(gaps) >= 0.02
+    assert max(gaps) > 0.04

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -58,8 +59,15 @@ def test_reads_no_more_than_is_reasonable() -> None:
     indexes = read_sitemap(MAP, b"<sitemapindex>" + b"<loc>/p</loc>" * (MAX_SITEMAPS + 10))
     assert indexes is not None
     assert len(indexes.sitemaps) == MAX_SITEMAPS
-    bomb = gzip.compress(b"<urlset>" + b" " * (SITEMAP_BYTES + 1000) + b"<loc>/late</loc>")
+
+
+def test_a_gzip_bomb_is_unpacked_no_further_than_the_limit() -> None:
+    bomb = gzip.compress(b"<urlset>" + b" " * (4 * SITEMAP_BYTES) + b"<loc>/late</loc>", 1)
+    tracemalloc.start()
     assert read_sitemap(MAP, bomb) == Sitemap()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * SITEMAP_BYTES
 
 
 @given(st.binary(max_size=200), st.sampled_from([ROBOTS, MAP]), st.sampled_from([b"", b"<urlset>"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,13 @@ def test_goes_on_from_what_was_settled(tmp_path: Path) -> None:
         assert frontier.next_due(HOST, kinds=KINDS) == 50.0
         assert _take(frontier, now=50.0) == [two.failed()]
         assert frontier.next_due(HOST, kinds=KINDS) is None
+
+
+def test_a_request_comes_back_as_it_was() -> None:
+    request = Request(f"https://{HOST}/1", "page", attempts=1, hops=2, depth=3)
+    assert Request.from_dict(request.to_dict()) == request
+    stored = Request.from_dict({"url": request.url, "depth": Decimal(3)})
+    assert type(stored.depth) is int
 
 
 def test_what_was_not_settled_is_to_do_again(tmp_path: Path) -> None:

@@ -62,6 +62,12 @@ def test_canonicalisation_of_odd_addresses_is_idempotent(url: str) -> None:
     assert not urlsplit(once).fragment
 
 
+def test_only_tracking_is_left_out_of_what_is_fetched() -> None:
+    assert without_tracking("http://a.test/?b=2&%75tm_id=x&a=%7e#t") == "http://a.test/?b=2&a=%7e"
+    assert without_tracking("http://a.test/?gclid=x") == "http://a.test/"
+    assert without_tracking("http://a.test/p?q") == "http://a.test/p?q"
+
+
 @settings(max_examples=500)
 @given(addresses)
 def test_what_is_fetched_is_the_address_that_was_seen(url: str) -> None:

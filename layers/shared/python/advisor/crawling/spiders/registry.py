@@ -13,6 +13,7 @@ from advisor.errors import DataError, UnknownSpiderError, UsageError
 _DEDICATED = {HarveyNorman.name: HarveyNorman}
 _GENERIC = {SchemaOrg.name: SchemaOrg}
 FOLDER = Path(__file__).parent  # shops declared in YAML lie here too, as <name>.yaml
+GENERIC = tuple(_GENERIC)  # read any shop: they must be told where
 NAMES = (*_DEDICATED, *_GENERIC)
 
 
