@@ -14,8 +14,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,7 +28,7 @@ from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
 from advisor.crawling.ledger import Ledger
-from advisor.crawling.messages import archive_bytes, archive_name, body_hash
+from advisor.crawling.messages import Response, archive_bytes, archive_name, body_hash
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.crawling.sqlite_frontier import SqliteFrontier
@@ -42,6 +44,7 @@ TABLE = "items.csv"
 CRAWLS = "crawls.jsonl"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
+_ARCHIVERS = 2  # compressing lets go of the interpreter
 
 
 def ledger_path(root: Path) -> Path:
@@ -74,7 +77,10 @@ class CrawlFolder:
         self.ledger = Ledger(ledger_path(root), writing=True)
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
+        self._archivers = ThreadPoolExecutor(_ARCHIVERS)
         try:
+            for left in self._state.glob("part-*"):  # by a kill
+                left.unlink()
             self.resumed = self._prepare({"format": FORMAT, **identity}, settings)
         except BaseException:
             self.close()
@@ -91,10 +97,7 @@ class CrawlFolder:
     def write(self, results: Results) -> Mapping[str, int]:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
-            for page in results.pages:
-                path = self.root / "pages" / archive_name(body_hash(page.body))
-                if not path.exists():
-                    self._replace(path, archive_bytes(page))
+            list(self._archivers.map(self._archive, results.pages))  # raises what one raised
             self.ledger.record(self._crawl, results.visits, results.found)
             photos = [self._keep_photo(photo) for photo in results.photos]
             items = [item.to_dict() for item in results.items]
@@ -145,6 +148,7 @@ class CrawlFolder:
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
+        self._archivers.shutdown()
         self._close_files()
         self.ledger.close()
         self.frontier.close()
@@ -225,6 +229,12 @@ class CrawlFolder:
         file.flush()
         return file.tell()
 
+    def _archive(self, page: Response) -> None:
+        """In a thread: compressing and writing need not hold up the crawl."""
+        path = self.root / "pages" / archive_name(body_hash(page.body))
+        if not path.exists():
+            self._replace(path, archive_bytes(page))
+
     def _keep_photo(self, photo: Photo) -> dict[str, str]:
         name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
         path = self.root / "images" / path_segment(photo.category) / name
@@ -242,7 +252,7 @@ class CrawlFolder:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        part = self._state / "part"
+        part = self._state / f"part-{threading.get_ident()}"
         part.write_bytes(data)
         part.replace(path)
 

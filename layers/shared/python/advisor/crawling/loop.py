@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -118,6 +119,7 @@ class Crawl:
         self._outcomes: list[Outcome] = []
         self._applied_at = clock()
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._arrived: deque[_Answer] = deque()  # to be decided; their connections are free
         self._site = site_of(spider.base_url)
 
     def seed(self) -> None:
@@ -136,8 +138,8 @@ class Crawl:
             while True:
                 self._look_at_hosts()
                 self._submit(pool)
-                if self._in_flight():
-                    self._gather()
+                if self._in_flight() or self._arrived:
+                    self._gather(pool)
                     if self._batch_is_due():
                         self._apply()
                 elif self._outcomes:
@@ -174,8 +176,8 @@ class Crawl:
                 self._hosts[name] = _Host(name, state, robots)
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
-        if self._ending():
-            return
+        if self._ending() or len(self._arrived) >= self._settings.concurrency:
+            return  # what is not decided yet would pile up in memory
         now = self._clock()
         for host in self._hosts.values():
             while not host.down and self._may_ask(host, now) and (request := self._next(host, now)):
@@ -224,15 +226,30 @@ class Crawl:
             result = FetchError(f"{request.url}: {error!r}", reason=type(error).__name__)
         self._answers.put(_Answer(host, request, result, is_robots))
 
-    def _gather(self) -> None:
-        """Take the answers that are there; wait for one a little if there is none."""
-        try:
-            answer = self._answers.get(timeout=self._wait_s())
+    def _gather(self, pool: ThreadPoolExecutor) -> None:
+        """Take the answers that are there, waiting a little if none is; then decide one.
+
+        Parsing takes time: first the connections that became free get their next request.
+        """
+        with suppress(queue.Empty):
+            self._take_in(self._answers.get(timeout=0 if self._arrived else self._wait_s()))
             while True:
-                self._receive(answer)
-                answer = self._answers.get_nowait()
-        except queue.Empty:
-            return
+                self._take_in(self._answers.get_nowait())
+        if self._arrived:
+            self._submit(pool)
+            self._receive(self._arrived.popleft())
+
+    def _take_in(self, answer: _Answer) -> None:
+        """Keep what is to be parsed for later; anything else may change how the host is asked."""
+        host, result = answer.host, answer.result
+        host.in_flight -= 1
+        if not answer.is_robots and isinstance(result, Response) and result.status == 200:
+            self._arrived.append(answer)
+        else:
+            self._receive(answer)
+        if delay := self._delay_s(host):
+            jitter = self._settings.jitter * random.random()  # noqa: S311 (no secret)
+            self._pause(host, delay * (1 + jitter))
 
     def _wait_s(self) -> float:
         """Until a host may be asked again, but no longer than the stop flag can wait."""
@@ -255,7 +272,6 @@ class Crawl:
 
     def _receive(self, answer: _Answer) -> None:
         host, result = answer.host, answer.result
-        host.in_flight -= 1
         if answer.is_robots:
             self._receive_robots(host, result)
         elif isinstance(result, FetchError):
@@ -271,9 +287,6 @@ class Crawl:
                 now=self._clock(),
             )
             self._take_note(host, outcome)
-        if delay := self._delay_s(host):
-            jitter = self._settings.jitter * random.random()  # noqa: S311 (no secret)
-            self._pause(host, delay * (1 + jitter))
 
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
@@ -321,6 +334,8 @@ class Crawl:
     def _batch_is_due(self) -> bool:
         if not self._outcomes:
             return False
+        if self._arrived:  # more of the batch
+            return len(self._outcomes) >= _BATCH
         # With nothing more at hand the links of these outcomes are what keeps the pool busy.
         starving = not any(host.ready for host in self._hosts.values())
         aged = self._clock() - self._applied_at >= self._batch_age_s
