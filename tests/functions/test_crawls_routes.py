@@ -19,7 +19,7 @@ from advisor.errors import UsageError
 from cli.crawl import command
 from functions.crawls.handler import handler
 from tests.functions.test_crawl import Tables
-from tests.unit.crawling.loopback import Shop, serving, shop_of
+from tests.unit.crawling.loopback import Shop, product_page, serving, shop_of
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
 ARN = "arn:aws:sns:eu-central-1:123456789012:closed"
@@ -122,15 +122,35 @@ def test_what_is_wrong_is_said_in_a_problem_document(
 
 def test_the_end_of_a_crawl_is_announced_once(service: CrawlService) -> None:
     ended: list[Any] = []
-    service = replace(service, announce=ended.append)
+    service = replace(service, announce=lambda *told: ended.append(told))
     with serving(shop_of(2)) as shop:
         run_id = service.start("schema-org", base_url=shop.url).run_id
         assert ended == []
         work_off(service)
         service.sweep()
         assert not service.stop(run_id)
-    (run,) = ended
+    ((run, lost),) = ended
+    assert lost == []
     assert (run.run_id, run.status, run.items) == (run_id, "finished", 2)
+
+
+def test_a_field_that_the_items_lost_is_told_with_the_end(service: CrawlService) -> None:
+    topic = clients.client("sns").create_topic(Name="closed")["TopicArn"]
+    seen = clients.client("sqs").create_queue(QueueName="seen")["QueueUrl"]
+    arn = "arn:aws:sqs:eu-central-1:123456789012:seen"
+    clients.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    service = replace(service, announce=ClosedTopic(topic).announce)
+    with serving(shop_of(12)) as shop:
+        service.start("schema-org", base_url=shop.url)
+        work_off(service)
+        for at in range(12):
+            shop.pages[f"/p/{at}"] = product_page(f"S{at}", offers=None)
+        service.start("schema-org", base_url=shop.url)
+        work_off(service)
+    answer = clients.client("sqs").receive_message(QueueUrl=seen, MaxNumberOfMessages=10)
+    told = [json.loads(json.loads(one["Body"])["Message"]) for one in answer["Messages"]]
+    lost = [[one["name"] for one in message["lost_fields"]] for message in told]
+    assert sorted(lost) == [[], ["price_minor"]]
 
 
 def test_a_crawl_ends_although_its_end_cannot_be_announced(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.clients import client
 from advisor.aws.frontier import RunStatus
+from advisor.crawling.completeness import LostField
 
 _logger = logging.getLogger(__name__)
 
@@ -20,15 +22,19 @@ class ClosedTopic:
 
     arn: str
 
-    def announce(self, run: RunStatus) -> None:
+    def announce(self, run: RunStatus, lost_fields: Sequence[LostField]) -> None:
         """Publish. A failure of SNS is logged, and never that of the crawl."""
         try:
             client("sns").publish(
                 TopicArn=self.arn,
                 Subject=f"Crawl {run.run_id} {run.status}",  # the shop's own words stay out of it
-                Message=json.dumps(asdict(run), ensure_ascii=False),
+                Message=json.dumps(
+                    {**asdict(run), "lost_fields": [asdict(one) for one in lost_fields]},
+                    ensure_ascii=False,
+                ),
                 MessageAttributes={
                     "status": {"DataType": "String", "StringValue": run.status},
+                    "lost_fields": {"DataType": "Number", "StringValue": str(len(lost_fields))},
                     "finish_reason": {"DataType": "String", "StringValue": run.finish_reason},
                 },
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,7 @@ from advisor.aws.leases import Lease, holding_run, release_lease, take_lease
 from advisor.aws.tokens import Token, TokenQueue
 from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
+from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import Fetch, Fetcher
 from advisor.crawling.sitemaps import first_requests
@@ -78,7 +79,8 @@ class CrawlService:
     bucket: str = ""
     tables: ItemTables | None = None
     fetcher: Callable[..., Fetch] = Fetcher
-    announce: Callable[[RunStatus], None] = lambda _: None  # once for each run that ended
+    # Called once for each run that ended, with the fields its items lost since the run before.
+    announce: Callable[[RunStatus, Sequence[LostField]], None] = lambda *_: None
     clock: Callable[[], float] = time.time
 
     def start(
@@ -288,8 +290,16 @@ class CrawlService:
             if_unchanged=if_unchanged,
         )
         if ended:
-            self.announce(read_run(self.frontier_table, run.run_id))
+            closed = read_run(self.frontier_table, run.run_id)
+            self.announce(closed, self._lost_fields(closed))
         return ended
+
+    def _lost_fields(self, run: RunStatus) -> list[LostField]:
+        """What the items lost since the shop's last run that came to its own end."""
+        runs = (one for one in list_runs(self.frontier_table) if one.run_id < run.run_id)
+        complete = (one for one in runs if one.finish_reason in finish.COMPLETE)
+        before = next((one for one in complete if one.shop == run.shop), None)
+        return lost_fields(shares(before.counts), shares(run.counts)) if before else []
 
 
 def _settings(spider: Spider, run: RunStatus) -> CrawlSettings:
