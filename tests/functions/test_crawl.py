@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -300,6 +301,33 @@ def test_photos_of_another_host_get_a_token_of_their_own(world: World) -> None:
     assert run.errors_by_reason == {"forbidden address": 1}
     assert (run.items, run.status) == (1, "finished")
     assert len(frontier.hosts_of(FRONTIER, run_id)) == 2
+
+
+def test_crawls_a_shop_that_a_file_declares_from_its_sitemap(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.crawling.spiders.registry.FOLDER", tmp_path)
+    (tmp_path / "corner.yaml").write_text(
+        "name: corner\nbase_url: https://corner.example\nfollow: nav a\n"
+        "item: {id: .sku, title: h1}\ndefaults: {category: hats, description: A hat.}\n"
+        "settings: {sitemap: true, cookies: {store: 7}}\n"
+    )
+    product = "<h1>Hat {0}</h1><i class=sku>{0}</i>"
+    pages = {
+        "/": Answer("<nav><a href='/p?b=2&a=1&gclid=x'>x</a></nav>"),
+        "/p?b=2&a=1": Answer(status=301, headers={"Location": "/p?a=1&b=2"}),
+        "/p?a=1&b=2": Answer(product.format("S1")),
+        "/robots.txt": Answer("Sitemap: /goods.xml", content_type="text/plain"),
+        "/goods.xml": Answer("<urlset><loc>/p/2</loc><loc>/p?a=1&amp;b=2</loc></urlset>"),
+        "/p/2": Answer(product.format("S2")),
+    }
+    with serving(pages) as shop:
+        run_id = world.start(shop, spider="corner")["run_id"]
+        world.work_off()
+        assert {one["Cookie"] for one in shop.headers} == {"store=7"}
+    run = world.run(run_id)
+    assert (run.status, run.errors, run.shop) == ("finished", 0, "corner")
+    assert {item.id for item in world.tables.items.values()} == {"S1", "S2"}
 
 
 def test_a_shop_that_is_down_fails_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

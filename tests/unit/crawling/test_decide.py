@@ -130,6 +130,22 @@ def test_a_redirect_becomes_a_request_until_there_were_too_many() -> None:
     assert photo.redirect == replace(PHOTO, url="https://cdn.test/p.jpg", hops=1)
 
 
+def test_a_redirect_to_another_spelling_of_the_page_is_asked_for_until_there_were_too_many() -> (
+    None
+):
+    page = replace(PAGE, url="https://shop.test/p?b=2&a=1")
+    moved = Response(url=page.url, status=301, headers={"location": "/p?a=1&b=2"})
+    outcome = _decide(page, moved)
+    again = replace(page, url="https://shop.test/p?a=1&b=2", hops=1, attempts=1)
+    assert (outcome.request, outcome.retry_in_s, outcome.errors) == (again, 0.0, ())
+    assert outcome.request.key == page.key
+    assert _decide(replace(page, hops=5), moved).errors == ("redirects",)
+    itself = Response(url=PAGE.url, status=302, headers={"location": PAGE.url})
+    jar = CrawlSettings(keep_cookies=True)
+    walled = decide(PAGE, itself, spider=OneItem(ParsedPage()), shop="s", settings=jar, now=0.0)
+    assert (walled.request.hops, walled.retry_in_s) == (1, 0.0)
+
+
 def test_a_photo_is_known_by_its_bytes() -> None:
     body = Response(url=PHOTO.url, status=200, body=JPEG, headers={"content-type": "text/plain"})
     photo = _decide(PHOTO, body).photo

@@ -445,3 +445,15 @@ def test_jitter_makes_gaps_longer_and_never_shorter(tmp_path: Path) -> None:
     gaps = [after - before for before, after in pairwise(at for at, _ in web.asked)]
     assert min(gaps) >= 0.02
     assert max(gaps) > 0.04
+
+
+def test_follows_a_shop_that_puts_the_query_in_order(tmp_path: Path) -> None:
+    pages = {
+        "/": listing("/p?b=2&a=1"),
+        "/p?b=2&a=1": Answer(status=301, headers={"Location": "/p?a=1&b=2"}),
+        "/p?a=1&b=2": product_page("S1", image=None),
+    }
+    with _crawl(tmp_path, FakeWeb(_web(pages))) as (crawl, kept, frontier):
+        assert crawl.run() == finish.FINISHED
+        assert "errors:redirects" not in frontier.counts()
+    assert kept.items == ["S1"]

@@ -135,18 +135,28 @@ def _again(
 
 
 def _redirected(request: Request, target: str, spider: Spider, settings: CrawlSettings) -> Outcome:
-    if not settings.follow_redirects:
-        return Outcome(request=request, errors=("redirect",))
-    if request.hops >= MAX_HOPS:
-        return Outcome(request=request, errors=("redirects",))
-    if not is_web_url(target):
-        return Outcome(request=request, errors=("forbidden address",))
-    if request.kind != "photo" and not Site(spider, settings).holds(target):
-        return Outcome(request=request, errors=("redirect to another site",))
+    if refusal := _refusal(request, target, spider, settings):
+        return Outcome(request=request, errors=(refusal,))
     moved = replace(request, url=target, hops=request.hops + 1, attempts=0)
-    if moved.key == request.key:  # itself again, or but for a fragment
-        return Outcome(request=request, errors=("redirects",))
-    return Outcome(request=request, redirect=moved)
+    if moved.key != request.key:
+        return Outcome(request=request, redirect=moved)
+    # The same page, already seen: spelt as the shop likes it, or once it has set its cookie.
+    again = replace(moved, attempts=request.attempts + 1)
+    return Outcome(request=again, retry_in_s=0.0, reason="redirect to another spelling")
+
+
+def _refusal(request: Request, target: str, spider: Spider, settings: CrawlSettings) -> str:
+    """Why a redirect is not followed, or ""."""
+    if not settings.follow_redirects:
+        return "redirect"
+    itself = target.partition("#")[0] == request.url and not settings.keep_cookies
+    if itself or request.hops >= MAX_HOPS:
+        return "redirects"
+    if not is_web_url(target):
+        return "forbidden address"
+    if request.kind != "photo" and not Site(spider, settings).holds(target):
+        return "redirect to another site"
+    return ""
 
 
 class Site:
