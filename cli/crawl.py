@@ -152,6 +152,7 @@ def command(
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.fetch import Fetcher
     from advisor.crawling.folder import CrawlFolder
+    from advisor.crawling.recall import fingerprint
     from advisor.crawling.spiders.registry import open_spider, shop_name
     from advisor.crawling.statistics import Statistics
 
@@ -169,7 +170,12 @@ def command(
         max_seconds=None if minutes is None else minutes * 60,
     )
     started = time.monotonic()
-    with CrawlFolder(out, identity=identity, settings=settings) as folder, _stop_flag() as stopped:
+    with (
+        CrawlFolder(
+            out, identity=identity, settings=settings, fingerprint=fingerprint(chosen)
+        ) as folder,
+        _stop_flag() as stopped,
+    ):
         fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
         with _progress() as show:
             crawl = loop.Crawl(
@@ -181,6 +187,7 @@ def command(
                 settings=settings,
                 should_stop=stopped.is_set,
                 on_progress=lambda _: show(crawl),
+                recall=folder.recall,
                 batch_age_s=0.0,
             )
             crawl.seed()
@@ -195,6 +202,7 @@ def command(
             "seconds": round(time.monotonic() - started, 2),
             "finish_reason": reason,
             "resumed": folder.resumed,
+            "unchanged": folder.frontier.counts().get("unchanged", 0),
         }
         lost = folder.keep_statistics(figures)
         figures["lost_fields"] = [asdict(one) for one in lost]

@@ -61,6 +61,7 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
         "finish_reason": "finished",
         "resumed": False,
         "lost_fields": [],
+        "unchanged": 0,
     }
     out = tmp_path / "out"
     items = {item["id"]: item for item in _lines(out / "items.jsonl")}

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import MAX_HOPS, retry_after_s
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Request, Response
+from advisor.crawling.messages import Request, Response, body_hash
 from advisor.crawling.photos import Photo, make_photo
+from advisor.crawling.recall import Known
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
-from advisor.crawling.spiders.base import Spider
+from advisor.crawling.spiders.base import ParsedPage, Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
 from advisor.crawling.urls import host_of, is_web_url, site_of
 from advisor.errors import FetchError
@@ -34,7 +35,8 @@ class Outcome:
     to follow; sitemaps: further ones. redirect: the request an answer points to. dropped, errors:
     reasons to count. retry_in_s: the request is to be done again, for this reason. host_pause_s:
     leave the host alone that long. unreachable: the host did not answer at all. bytes: of the
-    body. status, headers: of the answer.
+    body. status, headers: of the answer. parsed: what the spider read. unchanged: the hash of the
+    body, of a page that is as it was in an earlier crawl.
     """
 
     request: Request
@@ -50,6 +52,8 @@ class Outcome:
     host_pause_s: float = 0.0
     unreachable: bool = False
     bytes: int = 0
+    parsed: ParsedPage | None = None
+    unchanged: str = ""
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
@@ -63,8 +67,16 @@ def decide(
     shop: str,
     settings: CrawlSettings,
     now: float,
+    known: Known | None = None,
 ) -> Outcome:
-    """What an answer comes to: items and links, a photo, a redirect, a retry or an error."""
+    """What an answer comes to: items and links, a photo, a redirect, a retry or an error.
+
+    known: the page as an earlier crawl found it; if it is unchanged, it is not parsed.
+    """
+    if known and _is_unchanged(response, known):
+        outcome = _kept(request, known.parsed, spider, shop, settings)
+        headers = {**known.headers, **response.headers}
+        return replace(outcome, unchanged=known.body, status=response.status, headers=headers)
     outcome = _decide(request, response, spider=spider, shop=shop, settings=settings, now=now)
     return replace(outcome, status=response.status, headers=response.headers)
 
@@ -228,6 +240,20 @@ def _parsed(
     except Exception as error:
         name = f"spider {type(error).__name__}"
         return Outcome(request=request, archive=response, errors=(name,), bytes=len(response.body))
+    outcome = _kept(request, parsed, spider, shop, settings)
+    return replace(outcome, archive=response, bytes=len(response.body))
+
+
+def _is_unchanged(response: Response, known: Known) -> bool:
+    if response.status == 304:
+        return True
+    return response.status == 200 and body_hash(response.body) == known.body
+
+
+def _kept(
+    request: Request, parsed: ParsedPage, spider: Spider, shop: str, settings: CrawlSettings
+) -> Outcome:
+    """What is kept and followed of what a spider read off a page."""
     items, dropped = _through_stages(parsed.items, spider.stages, shop)
     links: tuple[str, ...] = ()
     errors = parsed.problems
@@ -238,12 +264,11 @@ def _parsed(
             errors += ("too many links",)
     return Outcome(
         request=request,
-        archive=response,
+        parsed=parsed,
         items=items,
         links=links[:_MAX_LINKS],
         dropped=dropped,
         errors=errors,
-        bytes=len(response.body),
     )
 
 

@@ -83,7 +83,7 @@ class Fetcher:
             self._session().get(
                 request.url,
                 stream=True,
-                headers=self._own_headers(request.url),
+                headers={**self._own_headers(request.url), **dict(request.conditions)},
                 allow_redirects=False,
                 timeout=(self._settings.connect_s, self._settings.read_s),
             ) as answer,

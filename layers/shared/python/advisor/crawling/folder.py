@@ -28,8 +28,15 @@ from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
 from advisor.crawling.ledger import Ledger
-from advisor.crawling.messages import Response, archive_bytes, archive_name, body_hash
+from advisor.crawling.messages import (
+    Request,
+    Response,
+    archive_bytes,
+    archive_name,
+    body_hash,
+)
 from advisor.crawling.photos import Photo
+from advisor.crawling.recall import Known
 from advisor.crawling.sink import Results
 from advisor.crawling.sqlite_frontier import SqliteFrontier
 from advisor.crawling.tables import write_csv
@@ -59,8 +66,17 @@ class CrawlFolder:
     started afresh instead; its earlier lines stay until the new ones are complete.
     """
 
-    def __init__(self, root: Path, *, identity: Mapping[str, str], settings: CrawlSettings) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        identity: Mapping[str, str],
+        settings: CrawlSettings,
+        fingerprint: str = "",
+    ) -> None:
         """Open the folder or make it. identity: what must be the same to go on (spider, ...).
+
+        fingerprint: of the spider; with one, a later crawl recalls what it read off a page.
 
         Raises: UsageError if another crawl is writing to it, or it is not of this identity;
             DataError if it holds lines of no crawl, or not those its crawl wrote.
@@ -78,6 +94,7 @@ class CrawlFolder:
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
         self._archivers = ThreadPoolExecutor(_ARCHIVERS)
+        self._fingerprint = fingerprint
         try:
             for left in self._state.glob("part-*"):  # by a kill
                 left.unlink()
@@ -98,12 +115,18 @@ class CrawlFolder:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
             list(self._archivers.map(self._archive, results.pages))  # raises what one raised
-            self.ledger.record(self._crawl, results.visits, results.found)
+            self.ledger.record(self._crawl, results.visits, results.found, spider=self._fingerprint)
             photos = [self._keep_photo(photo) for photo in results.photos]
             items = [item.to_dict() for item in results.items]
             return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def recall(self, request: Request) -> Known | None:
+        """A page as an earlier crawl of this folder found it."""
+        if self._crawl == 1 or not self._fingerprint:
+            return None
+        return self.ledger.recall(request.key, spider=self._fingerprint)
 
     def end(self, reason: str) -> None:
         """Record how the crawl ended; complete new lines take the place of earlier ones."""

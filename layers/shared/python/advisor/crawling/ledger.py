@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from advisor.crawling.messages import Request
+from advisor.crawling.recall import Known, pack, unpack
+from advisor.crawling.spiders.base import ParsedPage
 from advisor.errors import DataError
 
 SEEN = "seen"  # a page links to it
@@ -34,6 +36,8 @@ CREATE TABLE IF NOT EXISTS visits (
     status INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
     at REAL NOT NULL DEFAULT 0, detail TEXT NOT NULL DEFAULT '',
     headers TEXT NOT NULL DEFAULT '{}', body TEXT NOT NULL DEFAULT '', UNIQUE (key, crawl));
+CREATE TABLE IF NOT EXISTS parses (
+    key BLOB PRIMARY KEY, crawl INTEGER NOT NULL, spider TEXT NOT NULL, parsed BLOB NOT NULL);
 """
 _COLUMNS = "crawl, url, kind, found_on, depth, state, status, attempts, at, detail, headers, body"
 _SEE = """
@@ -52,7 +56,7 @@ ON CONFLICT (key, crawl) DO UPDATE SET
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """What became of a request the last time. body: hash of the archived one, or ""."""
+    """What became of a request. body: hash of the archived one, or "". parsed: for `recall`."""
 
     request: Request
     state: str
@@ -61,6 +65,7 @@ class Visit:
     detail: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
+    parsed: ParsedPage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,16 +145,44 @@ class Ledger:
         self._db.execute("UPDATE crawls SET finish_reason = ? WHERE crawl = ?", (reason, crawl))
 
     def record(
-        self, crawl: int, visits: Collection[Visit], found: Collection[tuple[Request, str]]
+        self,
+        crawl: int,
+        visits: Collection[Visit],
+        found: Collection[tuple[Request, str]],
+        *,
+        spider: str = "",
     ) -> None:
-        """Note visits, and requests with the page that each was found on, all or nothing."""
+        """Note visits, and requests with the page that each was found on, all or nothing.
+
+        spider: its fingerprint, under which `recall` gives back what it read off the pages.
+        """
         self._db.execute("BEGIN")
         self._db.executemany(
             _SEE,
             [(_digest(one.key), crawl, one.url, one.kind, page, one.depth) for one, page in found],
         )
         self._db.executemany(_VISIT, [_row(crawl, visit) for visit in visits])
+        if spider:
+            self._db.executemany(
+                "REPLACE INTO parses VALUES (?, ?, ?, ?)",
+                [
+                    (_digest(visit.request.key), crawl, spider, pack(visit.parsed))
+                    for visit in visits
+                    if visit.parsed
+                ],
+            )
         self._db.execute("COMMIT")
+
+    def recall(self, key: str, *, spider: str) -> Known | None:
+        """A page as this spider last read it."""
+        row = self._db.execute(
+            "SELECT parsed, body, headers FROM parses JOIN visits USING (key, crawl) "
+            "WHERE key = ? AND spider = ? AND body != ''",
+            (_digest(key), spider),
+        ).fetchone()
+        if row is None:
+            return None
+        return Known(parsed=unpack(row[0]), body=row[1], headers=json.loads(row[2]))
 
     def crawls(self) -> list[PastCrawl]:
         """All crawls of the folder, the newest first."""

@@ -34,6 +34,7 @@ from advisor.crawling.ledger import FAILED, Visit
 from advisor.crawling.messages import KINDS, Kind, Request, Response, request_key
 from advisor.crawling.pace import Pace
 from advisor.crawling.photos import Photo
+from advisor.crawling.recall import Known
 from advisor.crawling.robots import ALLOW_ALL, Robots, read_robots
 from advisor.crawling.sink import Results, Sink
 from advisor.crawling.sitemaps import first_requests
@@ -70,6 +71,7 @@ class _Answer:
     request: Request
     result: Response | FetchError
     is_robots: bool = False
+    known: Known | None = None
 
 
 class Crawl:
@@ -86,6 +88,7 @@ class Crawl:
         settings: CrawlSettings,
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[Counter[str]], None] = lambda _: None,
+        recall: Callable[[Request], Known | None] = lambda _: None,
         on_closed: Callable[[str, Counter[str]], None] = lambda *_: None,
         deadline: float = float("inf"),
         started_at: float | None = None,
@@ -95,8 +98,9 @@ class Crawl:
         """deadline: when this turn ends; started_at: when the crawl began, if not in this turn.
 
         Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
-        it ended and the counters of the whole crawl. batch_age_s: how long an outcome may wait to
-        be settled with others; 0 where settling costs little: a kill -9 loses less.
+        it ended and the counters of the whole crawl. recall: a page as an earlier crawl found it.
+        batch_age_s: how long an outcome may wait to be settled with others; 0 where settling
+        costs little: a kill -9 loses less.
         """
         self._spider = spider
         self._shop = shop
@@ -106,6 +110,7 @@ class Crawl:
         self._settings = settings
         self._should_stop = should_stop
         self._on_progress = on_progress
+        self._recall = recall
         self._on_closed = on_closed
         self._deadline = deadline
         self._batch_age_s = batch_age_s
@@ -212,19 +217,20 @@ class Crawl:
         self, pool: ThreadPoolExecutor, host: _Host, request: Request, *, is_robots: bool = False
     ) -> None:
         host.in_flight += 1
-        pool.submit(self._fetch, host, request, is_robots)
+        known = self._recall(request) if request.kind == "page" else None
+        pool.submit(self._fetch, host, request, is_robots, known)
 
-    def _fetch(self, host: _Host, request: Request, is_robots: bool) -> None:
+    def _fetch(self, host: _Host, request: Request, is_robots: bool, known: Known | None) -> None:
         """In a thread of the pool: one fetch, answered through the queue whatever happens."""
         fetch = partial(fetch_following, self._fetcher) if is_robots else self._fetcher.fetch
         result: Response | FetchError
         try:
-            result = fetch(request)
+            result = fetch(replace(request, conditions=known.conditions) if known else request)
         except FetchError as error:
             result = error
         except Exception as error:  # an answer must come, or the loop waits for ever
             result = FetchError(f"{request.url}: {error!r}", reason=type(error).__name__)
-        self._answers.put(_Answer(host, request, result, is_robots))
+        self._answers.put(_Answer(host, request, result, is_robots, known))
 
     def _gather(self, pool: ThreadPoolExecutor) -> None:
         """Take the answers that are there, waiting a little if none is; then decide one.
@@ -285,13 +291,14 @@ class Crawl:
                 shop=self._shop,
                 settings=self._settings,
                 now=self._clock(),
+                known=answer.known,
             )
             self._take_note(host, outcome)
 
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
         self._outcomes.append(outcome)
-        host.figures["pages"] += outcome.archive is not None
+        host.figures["pages"] += outcome.archive is not None or bool(outcome.unchanged)
         host.figures["photos"] += outcome.photo is not None
         host.figures["items"] += len(outcome.items)
         host.figures["errors"] += len(outcome.errors)
@@ -509,6 +516,9 @@ class _Tally:
         if outcome.archive is not None:
             self.pages.append(outcome.archive)
             self.counts["pages"] += 1
+        if outcome.unchanged:
+            self.counts["pages"] += 1
+            self.counts["unchanged"] += 1
         if outcome.photo is not None:
             self.photos.append(outcome.photo)
             self.counts["photos"] += 1

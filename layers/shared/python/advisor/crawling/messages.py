@@ -50,6 +50,7 @@ class Request:
     attempts: int = 0
     hops: int = 0
     depth: int = 0
+    conditions: tuple[tuple[str, str], ...] = ()
 
     @property
     def host(self) -> str:
@@ -67,7 +68,9 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields that are not empty, as plain values."""
-        return {name: value for name, value in asdict(self).items() if value or name == "url"}
+        values = asdict(self)
+        del values["conditions"]  # of one fetch
+        return {name: value for name, value in values.items() if value or name == "url"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -31,7 +31,8 @@ def visit_of(outcome: Outcome, *, at: float) -> Visit:
         at=at,
         detail=detail,
         headers=outcome.headers,
-        body=body_hash(outcome.archive.body) if outcome.archive else "",
+        body=body_hash(outcome.archive.body) if outcome.archive else outcome.unchanged,
+        parsed=outcome.parsed,
     )
 
 
@@ -44,8 +45,12 @@ def _told(outcome: Outcome) -> tuple[str, str]:
         return REFUSED, ""
     told = [f"dropped: {reason}" for reason in outcome.dropped]
     told += [f"error: {reason}" for reason in dict.fromkeys(outcome.errors)]
-    if outcome.archive or not outcome.errors:
-        return FETCHED, "; ".join([f"{len(outcome.items)} items"] * bool(outcome.archive) + told)
+    if outcome.archive or outcome.unchanged or not outcome.errors:
+        if outcome.parsed:
+            told.insert(0, f"{len(outcome.items)} items")
+        if outcome.unchanged:
+            told.insert(0, "unchanged")
+        return FETCHED, "; ".join(told)
     return FAILED, "; ".join(told)
 
 

@@ -1,0 +1,59 @@
+"""What an earlier crawl read off a page, so that an unchanged one is not parsed again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.crawling.items import Item
+from advisor.crawling.spiders.base import ParsedPage, Spider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A page as an earlier crawl found it. body: the hash of its body."""
+
+    parsed: ParsedPage
+    body: str
+    headers: Mapping[str, str]
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """The headers that ask for the page only if it changed (RFC 9110, section 13.1)."""
+        asked = {
+            "If-None-Match": self.headers.get("etag"),
+            "If-Modified-Since": self.headers.get("last-modified"),
+        }
+        return tuple((name, value) for name, value in asked.items() if value)
+
+
+def fingerprint(spider: Spider) -> str:
+    """Another one for a spider that may read a page otherwise: its values, and all our code."""
+    digest = hashlib.sha256(repr(spider).encode("utf-8", "replace"))
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def pack(parsed: ParsedPage) -> bytes:
+    """A parsed page in few bytes, for `unpack`."""
+    values = (
+        [item.to_dict() for item in parsed.items],
+        parsed.requests,
+        parsed.problems,
+    )
+    return zlib.compress(json.dumps(values).encode(), 1)
+
+
+def unpack(data: bytes) -> ParsedPage:
+    """What `pack` was given."""
+    items, requests, problems = json.loads(zlib.decompress(data))
+    return ParsedPage(
+        items=tuple(Item.from_dict(item) for item in items),
+        requests=tuple(requests),
+        problems=tuple(problems),
+    )

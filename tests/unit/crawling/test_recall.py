@@ -1,0 +1,94 @@
+"""A re-crawl asks for pages only if they changed, and parses none that did not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.crawling.items import Item
+from advisor.crawling.recall import pack, unpack
+from advisor.crawling.spiders.base import ParsedPage
+from advisor.crawling.spiders.schema_org import SchemaOrg
+from cli.crawl import command
+from tests.unit.crawling.loopback import Answer, listing, product_page, serving
+
+
+def _crawl(url: str, out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    arguments = ["schema-org", "--base-url", url, "--out", str(out), "--json"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    lines = (out / "items.jsonl").read_text("utf-8").splitlines()
+    return json.loads(result.stdout), sorted(map(json.loads, lines), key=lambda one: str(one["id"]))
+
+
+def _shop() -> dict[str, Answer]:
+    """A list without a validator, one product with an ETag, one with a date, one that changes."""
+    tagged = product_page("TAG", image=None)
+    tagged.headers["ETag"] = '"1"'
+    tagged.then = Answer(status=304)
+    dated = product_page("DATE", image=None)
+    dated.headers["Last-Modified"] = "Thu, 01 Jan 2026 00:00:00 GMT"
+    dated.then = Answer(status=304)
+    changing = product_page("NEW", image=None)
+    changing.then = product_page("NEW", image=None, brand="Acme")
+    return {"/": listing("/tag", "/date", "/new"), "/tag": tagged, "/date": dated, "/new": changing}
+
+
+def test_unchanged_pages_cost_no_parse_and_keep_their_items_and_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    parse = SchemaOrg.parse
+
+    def counted(spider: SchemaOrg, page: Any) -> ParsedPage:
+        parsed.append(page.url.rpartition("/")[2])
+        return parse(spider, page)
+
+    monkeypatch.setattr(SchemaOrg, "parse", counted)
+    with serving(_shop()) as shop:
+        _, before = _crawl(shop.url, tmp_path)
+        assert sorted(parsed) == ["", "date", "new", "tag"]
+        parsed.clear()
+        figures, after = _crawl(shop.url, tmp_path)
+        why = CliRunner().invoke(command, ["why", f"{shop.url}/tag", "--out", str(tmp_path)])
+        third, again = _crawl(shop.url, tmp_path)  # and once more, from what was kept of that
+    assert parsed == ["new"]
+    assert (figures["pages"], figures["items"], figures["unchanged"]) == (4, 3, 3)
+    assert [item for item in after if item["id"] != "NEW"] == [
+        item for item in before if item["id"] != "NEW"
+    ]
+    assert [item.get("brand") for item in after if item["id"] == "NEW"] == ["Acme"]
+    assert "with status 304: unchanged; 1 items" in why.stdout
+    assert third["unchanged"] == 4
+    assert again == after
+
+
+def test_the_validators_are_sent_back(tmp_path: Path) -> None:
+    with serving(_shop()) as shop:
+        _crawl(shop.url, tmp_path)
+        assert not any("If-None-Match" in sent for sent in shop.headers)
+        shop.headers.clear()
+        _crawl(shop.url, tmp_path)
+    assert [sent["If-None-Match"] for sent in shop.headers if "If-None-Match" in sent] == ['"1"']
+    dates = [sent["If-Modified-Since"] for sent in shop.headers if "If-Modified-Since" in sent]
+    assert dates == ["Thu, 01 Jan 2026 00:00:00 GMT"]
+
+
+def test_another_spider_reads_every_page_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({"/": listing("/p"), "/p": product_page("A", image=None)}) as shop:
+        _crawl(shop.url, tmp_path)
+        monkeypatch.setattr("advisor.crawling.recall.fingerprint", lambda _: "changed")
+        figures, _ = _crawl(shop.url, tmp_path)
+    assert figures["unchanged"] == 0
+
+
+def test_what_is_packed_comes_back() -> None:
+    item = Item(id="1", title="\u00fc", category="c", description="d", images=("a", "b"), gtin="7")
+    parsed = ParsedPage(items=(item,), requests=("http://a/", "http://b/"), problems=("x",))
+    assert unpack(pack(parsed)) == parsed
