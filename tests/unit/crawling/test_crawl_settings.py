@@ -111,7 +111,6 @@ def test_a_slow_or_small_shop_is_not_ended_for_it() -> None:
     assert _ends_after({"pages": 100, "items": 1}, minutes=5) is None  # 500 pages, 5 goods
     assert _ends_after({"pages": 6, "items": 3}, minutes=200) is None  # also past 500 pages
     assert _ends_after({"photos": 900}) is None
-    assert _ends_after({"pages": 60, "unchanged": 60}) is None
 
 
 def test_a_burst_at_the_start_does_not_hide_what_comes_after() -> None:

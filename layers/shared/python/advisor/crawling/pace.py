@@ -17,7 +17,7 @@ class Pace:
     Not in the first two minutes and the first 500 pages, where a shop may have nothing but
     categories, and within which a small one ends by itself. A minute with fewer pages than the
     items asked for tells nothing of the shop either: a delay, a pause it asked for, or only
-    photos left to fetch. Pages that are known to be unchanged count as the items they hold.
+    photos left to fetch.
     """
 
     least: int
@@ -30,9 +30,7 @@ class Pace:
         """Whether the minute that just ended brought too few items; False within a minute."""
         if not self.least or now - max(self._looked_at, self.started_at) < _MINUTE_S:
             return False
-        unchanged = counts.get("unchanged", 0)
-        items = counts.get("items", 0) + unchanged
-        pages = counts.get("pages", 0) + unchanged
+        items, pages = counts.get("items", 0), counts.get("pages", 0)
         found, fetched = items - self._items, pages - self._pages
         early = now - self.started_at < GRACE_S + _MINUTE_S or self._pages < GRACE_PAGES
         self._looked_at, self._items, self._pages = now, items, pages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -104,11 +105,16 @@ def _links(page: Page) -> dict[str, None]:
     found: dict[str, None] = {}
     for node in (*following, *page.tree.css("a[href]")):
         url = page.absolute(node.attributes.get("href") or "").partition("#")[0]
-        if url in found or not is_web_url(url):
-            continue
-        if not _NEVER.search(url) and not _FILES.search(urlsplit(url).path):
+        if url not in found and _may_be_a_page(url):
             found[url] = None
     return found
+
+
+@lru_cache(maxsize=16384)  # a shop's pages have most of their links in common
+def _may_be_a_page(url: str) -> bool:
+    if not is_web_url(url) or _NEVER.search(url):
+        return False
+    return not _FILES.search(urlsplit(url).path)
 
 
 def _item(page: Page, product: Node, trail: Node) -> Item:
