@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from advisor.crawling.spiders.base import Spider
     from advisor.crawling.statistics import Statistics
 
+NO_ITEMS_STATUS = 1
 SHOP_DOWN_STATUS = 3
 INTERRUPTED_STATUS = 130
 _HOSTS_SHOWN = 10
@@ -122,7 +123,7 @@ def command(
 
     `advisor crawl why URL --out DIR` tells whether and why an address was or was not fetched.
 
-    Exit status: 3 if the shop does not answer, 130 after Ctrl-C.
+    Exit status: 1 if the shop gave no items, 3 if it does not answer, 130 after Ctrl-C.
 
     \b
     Examples:
@@ -215,6 +216,8 @@ def command(
         ctx.exit(SHOP_DOWN_STATUS)
     if reason == finish.STOPPED:
         ctx.exit(INTERRUPTED_STATUS)
+    if not statistics.items:
+        ctx.exit(NO_ITEMS_STATUS)
 
 
 def _settings(spider: Spider, others: tuple[str, ...], **flags: Any) -> CrawlSettings:

@@ -189,6 +189,7 @@ def test_a_shop_without_products_is_said_to_be_one(tmp_path: Path) -> None:
     with serving({"/": listing(), "/robots.txt": robots}) as shop:
         result = _crawl(shop, tmp_path)
     assert "gave no items (robots)" in result.stderr
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(
