@@ -29,7 +29,7 @@ model.save(sys.argv[1])
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demos.Demo]:
     """The demo's own steps, up to the suggestions, with a backbone that is quick to make."""
     folder = tmp_path_factory.mktemp("e2e")
@@ -51,12 +51,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demos.Demo]:
             clients.table.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(demo: demos.Demo) -> Cloud:
     return demo.cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def photo(demo: demos.Demo) -> bytes:
     return demo.photo
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import RLock
+from typing import Any
 
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.core.botocore_stubber import BotocoreStubber
 
 from advisor.aws import clients
 
@@ -25,6 +28,7 @@ def account() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        patch.setattr(BotocoreStubber, "__call__", _one_at_a_time(BotocoreStubber.__call__))
         with mock_aws():  # sets credentials, too
             _forget_clients()
             yield
@@ -40,6 +44,17 @@ def aws(account: None) -> Iterator[None]:
     yield
     for service in ("s3", "dynamodb", "sqs"):
         get_backend(service).reset()
+
+
+def _one_at_a_time(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """moto's tables are plain dictionaries, and ours are written by several threads."""
+    lock = RLock()
+
+    def guarded(*arguments: Any, **more: Any) -> Any:
+        with lock:
+            return answer(*arguments, **more)
+
+    return guarded
 
 
 def _forget_clients() -> None:

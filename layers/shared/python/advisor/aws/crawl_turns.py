@@ -296,9 +296,14 @@ class CrawlService:
 
     def _lost_fields(self, run: RunStatus) -> list[LostField]:
         """What the items lost since the shop's last run that came to its own end."""
-        runs = (one for one in list_runs(self.frontier_table) if one.run_id < run.run_id)
-        complete = (one for one in runs if one.finish_reason in finish.COMPLETE)
-        before = next((one for one in complete if one.shop == run.shop), None)
+        complete = [
+            one
+            for one in list_runs(self.frontier_table)
+            if one.shop == run.shop
+            and one.finish_reason in finish.COMPLETE
+            and one.started_at < run.started_at  # ids of one second are in no order
+        ]
+        before = max(complete, key=lambda one: one.started_at, default=None)
         return lost_fields(shares(before.counts), shares(run.counts)) if before else []
 
 
