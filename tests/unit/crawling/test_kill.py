@@ -84,7 +84,9 @@ def test_20_kills_cost_no_item_and_few_requests(tmp_path: Path) -> None:
         figures = json.loads(last.communicate(timeout=30)[0])
     assert (figures["pages"], figures["items"]) == (PAGES, PRODUCTS)
     assert _items(tmp_path / "killed") == _items(tmp_path / "calm")
-    assert len(shop.asked) <= (PAGES + 1) * 1.05  # 1: robots.txt
+    # A kill costs the request under way, and at the worst moment the one being settled, too;
+    # measured: 5 % more requests in all. 1: robots.txt.
+    assert len(shop.asked) <= 1 + PAGES + 2 * KILLS
 
 
 @pytest.mark.parametrize("file_bytes", [4_000, 30_000, 100_000])
