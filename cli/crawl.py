@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -33,7 +33,7 @@ _HOSTS_SHOWN = 10
 class _Crawl(click.Command):
     """`advisor crawl SPIDER`, unless the first word is one of its few subcommands."""
 
-    subcommands = {"why": "cli.why"}  # noqa: RUF012
+    subcommands: ClassVar[dict[str, str]] = {"why": "cli.why"}
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any

@@ -79,7 +79,7 @@ class ShopServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is no event; anything else is shown."""
         if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # ours is wider
 
 
 class _Handler(BaseHTTPRequestHandler):
