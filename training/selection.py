@@ -26,7 +26,8 @@ class Selection:
     """The photos of a run: readable ones of kept labels, each with its side.
 
     pruned: labels with too few photos, and how many. unreadable: why, by photo.
-    near_copies: pairs of different files that look the same.
+    groups: of each photo; photos of one group are copies, near-copies or of one product.
+    copies: pairs of photos whose contents differ and that look the same, by their index.
     """
 
     reads: tuple[Read, ...]
@@ -34,7 +35,8 @@ class Selection:
     labels: tuple[str, ...]
     pruned: dict[str, int]
     unreadable: dict[str, str]
-    near_copies: int
+    groups: tuple[str, ...]
+    copies: tuple[tuple[int, int], ...]
 
     def of(self, side: Side) -> list[Read]:
         """The photos of one side, in order."""
@@ -67,7 +69,7 @@ class Selection:
             "per_label": count_labels(read.file for read in self.reads),
             "pruned": self.pruned,
             "unreadable": self.unreadable,
-            "near_copies": self.near_copies,
+            "near_copies": len(self.copies),
         }
 
 
@@ -114,19 +116,24 @@ def select(
         labels=kept,
         pruned=pruned,
         unreadable=unreadable,
-        near_copies=copies,
+        groups=tuple(groups),
+        copies=tuple(copies),
     )
 
 
-def _groups(reads: Sequence[Read]) -> tuple[list[str], int]:
-    """The group of each photo, named by content, and how many pairs of near-copies there are."""
-    contents = {read.sha256: read.features for read in reads if read.features is not None}
-    names = list(contents)
-    pairs = near_copies([features.fingerprint for features in contents.values()])
+def _groups(reads: Sequence[Read]) -> tuple[list[str], list[tuple[int, int]]]:
+    """The group of each photo, named by content, and the pairs of near-copies, by index."""
+    first: dict[str, int] = {}
+    for index, read in enumerate(reads):
+        first.setdefault(read.sha256, index)
+    contents = list(first.values())
+    marks = [reads[index].features for index in contents]
+    found = near_copies([features.fingerprint for features in marks if features is not None])
+    pairs = [(contents[one], contents[other]) for one, other in found]
     shared: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for pair in pairs:
         for index in pair:
-            shared[names[index]].append(pair)
+            shared[reads[index].sha256].append(pair)
     keys = [
         [read.sha256, read.file.product_id or read.sha256, *shared[read.sha256]] for read in reads
     ]
@@ -135,7 +142,7 @@ def _groups(reads: Sequence[Read]) -> tuple[list[str], int]:
     for root, read in zip(roots, reads, strict=True):
         photos[root].append(read)
     of_root = {root: _group_name(members) for root, members in photos.items()}
-    return [of_root[root] for root in roots], len(pairs)
+    return [of_root[root] for root in roots], pairs
 
 
 def _group_name(members: Sequence[Read]) -> str:

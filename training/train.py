@@ -119,7 +119,7 @@ def train(
         photos=selection.counts(),
         pruned=selection.pruned,
         unreadable=selection.unreadable,
-        near_copies=selection.near_copies,
+        near_copies=len(selection.copies),
         evaluation=evaluation,
     )
 

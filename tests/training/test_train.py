@@ -131,7 +131,11 @@ def test_copies_and_photos_of_one_product_stay_on_one_side(
         graph=tiny.GRAPH.read_bytes,
         progress=tiny.ignore,
     )
-    assert selection.near_copies == 72
+    assert len(selection.copies) == 72
+    for one, other in selection.copies:
+        names = {selection.reads[index].file.path.stem for index in (one, other)}
+        assert len(names) == 1
+        assert selection.groups[one] == selection.groups[other]
     for read, side in zip(selection.reads, selection.sides, strict=True):
         stem = read.file.path.stem
         seen.setdefault(f"{read.file.label}:{stem[-1]}", set()).add(side.value)
