@@ -204,6 +204,8 @@ def command(
             "finish_reason": reason,
             "resumed": folder.resumed,
             "unchanged": folder.frontier.counts().get("unchanged", 0),
+            "unchanged_photos": folder.frontier.counts().get("unchanged photos", 0),
+            "too_deep": folder.too_deep(),
         }
         lost = folder.keep_statistics(figures)
         figures["lost_fields"] = [asdict(one) for one in lost]

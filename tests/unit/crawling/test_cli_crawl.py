@@ -62,6 +62,8 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
         "resumed": False,
         "lost_fields": [],
         "unchanged": 0,
+        "unchanged_photos": 0,
+        "too_deep": 0,
     }
     out = tmp_path / "out"
     items = {item["id"]: item for item in _lines(out / "items.jsonl")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.crawling.folder import ledger_path
-from advisor.crawling.ledger import Ledger
+from advisor.crawling.ledger import SEEN, TOO_DEEP, Ledger
 from advisor.crawling.messages import Request, archive_name
 from advisor.errors import DataError
 from cli.crawl import command
@@ -64,6 +65,35 @@ def test_tells_why_an_address_was_or_was_not_fetched(tmp_path: Path) -> None:
     assert f"found on {shop.url}/p/1" in photo
     # Spelled otherwise it is the same address.
     assert "1 items" in _why(f"{shop.url}/p/0?utm_source=mail#top", tmp_path)
+
+
+def test_counts_each_address_past_the_depth_once_and_tells_of_it(tmp_path: Path) -> None:
+    chain = {
+        "/": listing("/a", "/b", "/p/1"),
+        "/a": listing("/deep?utm_source=a", "/b", "/"),
+        "/b": listing("/deep", "/deeper", "http://other.test/"),
+        "/p/1": product_page("S1", image=None),
+    }
+    with serving(chain) as shop:
+        assert _crawl(shop.url, tmp_path, "--depth", "1")["too_deep"] == 2
+        assert "not fetched, for it is deeper" in _why(f"{shop.url}/deep", tmp_path)
+        assert f"found on {shop.url}/b at depth 2" in _why(f"{shop.url}/deeper", tmp_path)
+        assert _crawl(shop.url, tmp_path)["too_deep"] == 0
+
+
+def test_an_address_past_the_depth_is_fetched_when_a_shorter_way_leads_there(
+    tmp_path: Path,
+) -> None:
+    deep = Request("http://shop.test/x", depth=3)
+    with Ledger(tmp_path / "ledger.sqlite", writing=True) as ledger:
+        crawl = ledger.begin(started=1.0, spider="s", base_url="http://shop.test", shop="s")
+        ledger.record(crawl, [], [], too_deep=[(deep, "http://shop.test/far")])
+        assert ledger.count(crawl, TOO_DEEP) == 1
+        near = replace(deep, depth=1)
+        ledger.record(crawl, [], [(near, "http://shop.test/")], too_deep=[(deep, "/far")])
+        assert ledger.count(crawl, TOO_DEEP) == 0
+        (entry,) = ledger.find(deep.key)
+    assert (entry.state, entry.depth, entry.found_on) == (SEEN, 1, "http://shop.test/")
 
 
 def test_tells_of_a_crawl_that_ended_before_and_of_an_earlier_one(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from advisor.crawling.recall import pack, unpack
 from advisor.crawling.spiders.base import ParsedPage
 from advisor.crawling.spiders.schema_org import SchemaOrg
 from cli.crawl import command
-from tests.unit.crawling.loopback import Answer, listing, product_page, serving
+from tests.unit.crawling.loopback import JPEG, Answer, listing, product_page, serving
+
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 def _crawl(url: str, out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -31,7 +33,7 @@ def _shop() -> dict[str, Answer]:
     tagged.headers["ETag"] = '"1"'
     tagged.then = Answer(status=304)
     dated = product_page("DATE", image=None)
-    dated.headers["Last-Modified"] = "Thu, 01 Jan 2026 00:00:00 GMT"
+    dated.headers["Last-Modified"] = DATE
     dated.then = Answer(status=304)
     changing = product_page("NEW", image=None)
     changing.then = product_page("NEW", image=None, brand="Acme")
@@ -75,7 +77,7 @@ def test_the_validators_are_sent_back(tmp_path: Path) -> None:
         _crawl(shop.url, tmp_path)
     assert [sent["If-None-Match"] for sent in shop.headers if "If-None-Match" in sent] == ['"1"']
     dates = [sent["If-Modified-Since"] for sent in shop.headers if "If-Modified-Since" in sent]
-    assert dates == ["Thu, 01 Jan 2026 00:00:00 GMT"]
+    assert dates == [DATE]
 
 
 def test_another_spider_reads_every_page_again(
@@ -86,6 +88,62 @@ def test_another_spider_reads_every_page_again(
         monkeypatch.setattr("advisor.crawling.recall.fingerprint", lambda _: "changed")
         figures, _ = _crawl(shop.url, tmp_path)
     assert figures["unchanged"] == 0
+
+
+def _pictured() -> dict[str, Answer]:
+    """Goods whose photos have an ETag, a date, neither."""
+    pages = {"/": listing("/p/tag", "/p/date", "/p/none")}
+    for name, header in (("tag", {"ETag": '"1"'}), ("date", {"Last-Modified": DATE}), ("none", {})):
+        pages[f"/p/{name}"] = product_page(name)
+        then = Answer(status=304) if header else None
+        data = JPEG + name.encode()
+        pages[f"/photos/{name}.jpg"] = Answer(data, headers=header, then=then)
+    return pages
+
+
+def _photos(out: Path) -> list[dict[str, str]]:
+    lines = map(json.loads, (out / "photos.jsonl").read_text("utf-8").splitlines())
+    return sorted(lines, key=lambda line: str(line["url"]))
+
+
+def test_an_unchanged_photo_is_kept_and_not_sent_again(tmp_path: Path) -> None:
+    with serving(_pictured()) as shop:
+        _crawl(shop.url, tmp_path)
+        before = _photos(tmp_path)
+        written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("images/*/*")}
+        shop.asked.clear()
+        shop.headers.clear()
+        shop.pages["/photos/tag.jpg"] = shop.pages["/photos/date.jpg"] = Answer(status=304)
+        figures, _ = _crawl(shop.url, tmp_path)
+        third, _ = _crawl(shop.url, tmp_path)  # and once more, from what was kept of that
+    asked = dict(zip(shop.asked, shop.headers, strict=True))
+    assert asked["/photos/tag.jpg"]["If-None-Match"] == '"1"'
+    assert asked["/photos/date.jpg"]["If-Modified-Since"] == DATE
+    for told in (figures, third):
+        assert (told["photos"], told["unchanged_photos"], told["errors"]) == (3, 2, {})
+    assert _photos(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("images/*/*")} == written
+
+
+def test_a_photo_that_is_cut_or_of_another_category_is_asked_for_in_full(
+    tmp_path: Path,
+) -> None:
+    with serving(_pictured()) as shop:
+        _crawl(shop.url, tmp_path)
+        shop.headers.clear()
+        shop.asked.clear()
+        tag, date = (next(tmp_path.glob(f"images/hats/{name}-*.jpg")) for name in ("tag", "date"))
+        tag.write_bytes(tag.read_bytes()[:-1])
+        shop.pages["/p/date"] = product_page("date", category="caps")
+        for answer in shop.pages.values():
+            answer.then = None
+        figures, _ = _crawl(shop.url, tmp_path)
+    conditions = {"If-None-Match", "If-Modified-Since"}
+    assert not any(conditions & set(sent.keys()) for sent in shop.headers)
+    assert (figures["photos"], figures["unchanged_photos"]) == (3, 0)
+    assert tag.read_bytes() == JPEG + b"tag"
+    assert (tmp_path / "images" / "caps" / date.name).read_bytes() == JPEG + b"date"
+    assert all((tmp_path / photo["path"]).exists() for photo in _photos(tmp_path))
 
 
 def test_what_is_packed_comes_back() -> None:

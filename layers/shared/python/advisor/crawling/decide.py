@@ -32,17 +32,18 @@ class Outcome:
     """What one fetch came to.
 
     archive: the page to keep. items: valid ones, in the page's order. links: addresses of pages
-    to follow; sitemaps: further ones. redirect: the request an answer points to. dropped, errors:
-    reasons to count. retry_in_s: the request is to be done again, for this reason. host_pause_s:
-    leave the host alone that long. unreachable: the host did not answer at all. bytes: of the
-    body. status, headers: of the answer. parsed: what the spider read. unchanged: the hash of the
-    body, of a page that is as it was in an earlier crawl.
+    to follow; too_deep: those past max_depth; sitemaps: further ones. redirect: the request an
+    answer points to. dropped, errors: reasons to count. retry_in_s: the request is to be done
+    again, for this reason. host_pause_s: leave the host alone that long. unreachable: the host did
+    not answer at all. bytes: of the body. status, headers: of the answer. parsed: what the spider
+    read. unchanged: the hash of the body, of a page or photo that is as it was in an earlier crawl.
     """
 
     request: Request
     archive: Response | None = None
     items: tuple[Item, ...] = ()
     links: tuple[str, ...] = ()
+    too_deep: tuple[Request, ...] = ()
     sitemaps: tuple[Request, ...] = ()
     redirect: Request | None = None
     photo: Photo | None = None
@@ -71,10 +72,15 @@ def decide(
 ) -> Outcome:
     """What an answer comes to: items and links, a photo, a redirect, a retry or an error.
 
-    known: the page as an earlier crawl found it; if it is unchanged, it is not parsed.
+    known: the page or photo as an earlier crawl found it; an unchanged page is not parsed, and of
+    an unchanged photo the bytes are taken that are there.
     """
     if known and _is_unchanged(response, known):
-        outcome = _kept(request, known.parsed, spider, shop, settings)
+        if request.kind == "photo":
+            outcome = _photo(request, replace(response, body=known.data), settings)
+            outcome = replace(outcome, bytes=len(response.body))
+        else:
+            outcome = _kept(request, known.parsed, spider, shop, settings)
         headers = {**known.headers, **response.headers}
         return replace(outcome, unchanged=known.body, status=response.status, headers=headers)
     outcome = _decide(request, response, spider=spider, shop=shop, settings=settings, now=now)
@@ -255,18 +261,18 @@ def _kept(
 ) -> Outcome:
     """What is kept and followed of what a spider read off a page."""
     items, dropped = _through_stages(parsed.items, spider.stages, shop)
-    links: tuple[str, ...] = ()
-    errors = parsed.problems
-    if not settings.max_depth or request.depth < settings.max_depth:
-        site = Site(spider, settings)
-        links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
-        if len(links) > _MAX_LINKS:
-            errors += ("too many links",)
+    site = Site(spider, settings)
+    links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
+    errors = parsed.problems + (("too many links",) if len(links) > _MAX_LINKS else ())
+    links = links[:_MAX_LINKS]
+    deepest = settings.max_depth and request.depth >= settings.max_depth
+    deeper = [Request(url, depth=request.depth + 1) for url in links] if deepest else []
     return Outcome(
         request=request,
         parsed=parsed,
         items=items,
-        links=links[:_MAX_LINKS],
+        links=() if deepest else links,
+        too_deep=tuple(deeper),
         dropped=dropped,
         errors=errors,
     )

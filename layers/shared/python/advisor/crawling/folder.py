@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Self
 from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
-from advisor.crawling.ledger import Ledger
+from advisor.crawling.ledger import TOO_DEEP, Ledger
 from advisor.crawling.messages import (
     Request,
     Response,
@@ -35,7 +35,7 @@ from advisor.crawling.messages import (
     archive_name,
     body_hash,
 )
-from advisor.crawling.photos import Photo
+from advisor.crawling.photos import EXTENSIONS, Photo
 from advisor.crawling.recall import Known
 from advisor.crawling.sink import Results
 from advisor.crawling.sqlite_frontier import SqliteFrontier
@@ -115,7 +115,13 @@ class CrawlFolder:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
             list(self._archivers.map(self._archive, results.pages))  # raises what one raised
-            self.ledger.record(self._crawl, results.visits, results.found, spider=self._fingerprint)
+            self.ledger.record(
+                self._crawl,
+                results.visits,
+                results.found,
+                too_deep=results.too_deep,
+                spider=self._fingerprint,
+            )
             photos = [self._keep_photo(photo) for photo in results.photos]
             items = [item.to_dict() for item in results.items]
             return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
@@ -123,10 +129,16 @@ class CrawlFolder:
             raise self._unwritable(error) from error
 
     def recall(self, request: Request) -> Known | None:
-        """A page as an earlier crawl of this folder found it."""
+        """A page or photo as an earlier crawl of this folder found it."""
         if self._crawl == 1 or not self._fingerprint:
             return None
+        if request.kind == "photo":
+            return self._recall_photo(request)
         return self.ledger.recall(request.key, spider=self._fingerprint)
+
+    def too_deep(self) -> int:
+        """How many addresses the crawl found and left out because of its max_depth."""
+        return self.ledger.count(self._crawl, TOO_DEEP)
 
     def end(self, reason: str) -> None:
         """Record how the crawl ended; complete new lines take the place of earlier ones."""
@@ -258,9 +270,26 @@ class CrawlFolder:
         if not path.exists():
             self._replace(path, archive_bytes(page))
 
+    def _recall_photo(self, request: Request) -> Known | None:
+        """The photo, where it lies under the category that the item has now, as it was stored."""
+        for entry in self.ledger.find(request.key):
+            known = Known(body=entry.body, headers=entry.headers)
+            if not entry.body or not known.conditions:
+                continue
+            for extension in EXTENSIONS:
+                with suppress(OSError):  # not there
+                    data = self._photo_path(request, entry.body, extension).read_bytes()
+                    if body_hash(data) == entry.body:
+                        return replace(known, data=data)
+        return None
+
+    def _photo_path(self, of: Photo | Request, image_id: str, extension: str) -> Path:
+        sku = of.product_id.partition(":")[2]
+        name = f"{path_segment(sku)}-{image_id[:12]}.{extension}"
+        return self.root / "images" / path_segment(of.category) / name
+
     def _keep_photo(self, photo: Photo) -> dict[str, str]:
-        name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
-        path = self.root / "images" / path_segment(photo.category) / name
+        path = self._photo_path(photo, photo.image_id, photo.extension)
         if not (path.exists() and path.stat().st_size == len(photo.data)):  # the name has its hash
             self._replace(path, photo.data)
         return {

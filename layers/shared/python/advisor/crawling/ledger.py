@@ -25,6 +25,7 @@ REDIRECTED = "redirected"
 RETRY = "to be tried again"
 FAILED = "failed"
 REFUSED = "refused by robots.txt"
+TOO_DEEP = "too deep"  # a page links to it that is at the max_depth of the crawl
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS crawls (
@@ -41,8 +42,15 @@ CREATE TABLE IF NOT EXISTS parses (
 """
 _COLUMNS = "crawl, url, kind, found_on, depth, state, status, attempts, at, detail, headers, body"
 _SEE = """
-INSERT OR IGNORE INTO visits (key, crawl, url, kind, found_on, depth, state)
+INSERT INTO visits (key, crawl, url, kind, found_on, depth, state)
 VALUES (?, ?, ?, ?, ?, ?, 'seen')
+ON CONFLICT (key, crawl) DO UPDATE SET
+    state = excluded.state, found_on = excluded.found_on, depth = excluded.depth
+    WHERE state = 'too deep'
+"""
+_LEAVE = """
+INSERT OR IGNORE INTO visits (key, crawl, url, kind, found_on, depth, state)
+VALUES (?, ?, ?, ?, ?, ?, 'too deep')
 """
 _VISIT = """
 INSERT INTO visits
@@ -150,17 +158,21 @@ class Ledger:
         visits: Collection[Visit],
         found: Collection[tuple[Request, str]],
         *,
+        too_deep: Collection[tuple[Request, str]] = (),
         spider: str = "",
     ) -> None:
         """Note visits, and requests with the page that each was found on, all or nothing.
 
+        too_deep: requests that are left out, unless a shorter way leads there too.
         spider: its fingerprint, under which `recall` gives back what it read off the pages.
         """
         self._db.execute("BEGIN")
-        self._db.executemany(
-            _SEE,
-            [(_digest(one.key), crawl, one.url, one.kind, page, one.depth) for one, page in found],
-        )
+        for statement, requests in ((_SEE, found), (_LEAVE, too_deep)):
+            rows = [
+                (_digest(one.key), crawl, one.url, one.kind, page, one.depth)
+                for one, page in requests
+            ]
+            self._db.executemany(statement, rows)
         self._db.executemany(_VISIT, [_row(crawl, visit) for visit in visits])
         if spider:
             self._db.executemany(
@@ -183,6 +195,13 @@ class Ledger:
         if row is None:
             return None
         return Known(parsed=unpack(row[0]), body=row[1], headers=json.loads(row[2]))
+
+    def count(self, crawl: int, state: str) -> int:
+        """How many addresses of a crawl are in this state."""
+        row = self._db.execute(
+            "SELECT count(*) FROM visits WHERE crawl = ? AND state = ?", (crawl, state)
+        ).fetchone()
+        return int(row[0])
 
     def crawls(self) -> list[PastCrawl]:
         """All crawls of the folder, the newest first."""

@@ -98,9 +98,9 @@ class Crawl:
         """deadline: when this turn ends; started_at: when the crawl began, if not in this turn.
 
         Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
-        it ended and the counters of the whole crawl. recall: a page as an earlier crawl found it.
-        batch_age_s: how long an outcome may wait to be settled with others; 0 where settling
-        costs little: a kill -9 loses less.
+        it ended and the counters of the whole crawl. recall: a page or photo as an earlier crawl
+        found it. batch_age_s: how long an outcome may wait to be settled with others; 0 where
+        settling costs little: a kill -9 loses less.
         """
         self._spider = spider
         self._shop = shop
@@ -217,7 +217,7 @@ class Crawl:
         self, pool: ThreadPoolExecutor, host: _Host, request: Request, *, is_robots: bool = False
     ) -> None:
         host.in_flight += 1
-        known = self._recall(request) if request.kind == "page" else None
+        known = None if is_robots else self._recall(request)
         pool.submit(self._fetch, host, request, is_robots, known)
 
     def _fetch(self, host: _Host, request: Request, is_robots: bool, known: Known | None) -> None:
@@ -298,7 +298,8 @@ class Crawl:
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
         self._outcomes.append(outcome)
-        host.figures["pages"] += outcome.archive is not None or bool(outcome.unchanged)
+        is_page = outcome.request.kind == "page"
+        host.figures["pages"] += is_page and bool(outcome.archive or outcome.unchanged)
         host.figures["photos"] += outcome.photo is not None
         host.figures["items"] += len(outcome.items)
         host.figures["errors"] += len(outcome.errors)
@@ -368,6 +369,7 @@ class Crawl:
                 photos=tally.photos,
                 visits=[visit_of(outcome, at=now) for outcome in tally.outcomes],
                 found=found,
+                too_deep=tally.too_deep,
             )
         )
         self._frontier.settle(
@@ -494,6 +496,7 @@ class _Tally:
         self.outcomes: list[Outcome] = []
         self.links: dict[int, dict[str, str]] = {}  # by depth, each with the page it is on
         self.others: list[tuple[Request, str]] = []  # redirects and sitemaps
+        self.too_deep: list[tuple[Request, str]] = []
         self.done: list[Request] = []
         self.retries: list[tuple[Request, float]] = []
         self.counts: Counter[str] = Counter()
@@ -516,12 +519,14 @@ class _Tally:
         if outcome.archive is not None:
             self.pages.append(outcome.archive)
             self.counts["pages"] += 1
-        if outcome.unchanged:
-            self.counts["pages"] += 1
-            self.counts["unchanged"] += 1
         if outcome.photo is not None:
             self.photos.append(outcome.photo)
             self.counts["photos"] += 1
+            self.counts.update(["unchanged photos"] if outcome.unchanged else [])
+        elif outcome.unchanged:
+            self.counts["pages"] += 1
+            self.counts["unchanged"] += 1
+        self.too_deep.extend((one, outcome.request.url) for one in outcome.too_deep)
         self.others.extend((one, outcome.request.url) for one in outcome.sitemaps)
         if outcome.redirect is not None:
             self.others.append((outcome.redirect, outcome.request.url))

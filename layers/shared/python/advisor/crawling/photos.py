@@ -6,6 +6,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+EXTENSIONS = ("jpg", "png", "gif", "bmp", "webp")
 _MAGIC = (
     (b"\xff\xd8\xff", "image/jpeg", "jpg"),
     (b"\x89PNG\r\n\x1a\n", "image/png", "png"),

@@ -1,4 +1,4 @@
-"""What an earlier crawl read off a page, so that an unchanged one is not parsed again."""
+"""What an earlier crawl made of a page or photo, so that an unchanged one costs little."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from advisor.crawling.items import Item
@@ -15,15 +15,19 @@ from advisor.crawling.spiders.base import ParsedPage, Spider
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A page as an earlier crawl found it. body: the hash of its body."""
+    """A page or photo as an earlier crawl found it.
 
-    parsed: ParsedPage
+    body: the hash of its body. parsed: what was read off the page. data: the photo's bytes.
+    """
+
     body: str
     headers: Mapping[str, str]
+    parsed: ParsedPage = field(default_factory=ParsedPage)
+    data: bytes = b""
 
     @property
     def conditions(self) -> tuple[tuple[str, str], ...]:
-        """The headers that ask for the page only if it changed (RFC 9110, section 13.1)."""
+        """The headers that ask for it only if it changed (RFC 9110, section 13.1)."""
         asked = {
             "If-None-Match": self.headers.get("etag"),
             "If-Modified-Since": self.headers.get("last-modified"),

@@ -17,6 +17,7 @@ class Results:
     """What a batch of fetches brought.
 
     visits: what became of each request. found: new requests, each with the page that it is on.
+    too_deep: requests that are not made, as their page is at the settings' max_depth.
     """
 
     pages: Collection[Response] = ()
@@ -24,6 +25,7 @@ class Results:
     photos: Collection[Photo] = ()
     visits: Collection[Visit] = ()
     found: Collection[tuple[Request, str]] = ()
+    too_deep: Collection[tuple[Request, str]] = ()
 
 
 class Sink(Protocol):

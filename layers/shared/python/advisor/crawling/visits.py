@@ -13,6 +13,7 @@ from advisor.crawling.ledger import (
     REFUSED,
     RETRY,
     SEEN,
+    TOO_DEEP,
     Entry,
     PastCrawl,
     Visit,
@@ -31,9 +32,15 @@ def visit_of(outcome: Outcome, *, at: float) -> Visit:
         at=at,
         detail=detail,
         headers=outcome.headers,
-        body=body_hash(outcome.archive.body) if outcome.archive else outcome.unchanged,
+        body=_hash_of(outcome),
         parsed=outcome.parsed,
     )
+
+
+def _hash_of(outcome: Outcome) -> str:
+    if outcome.archive:
+        return body_hash(outcome.archive.body)
+    return outcome.photo.image_id if outcome.photo else outcome.unchanged
 
 
 def _told(outcome: Outcome) -> tuple[str, str]:
@@ -92,6 +99,8 @@ def _state(entry: Entry, crawl: PastCrawl) -> str:
     if entry.state == SEEN:
         end = crawl.finish_reason
         return f"seen, not fetched: the crawl ended ({end})" if end else "seen, not fetched yet"
+    if entry.state == TOO_DEEP:
+        return "not fetched, for it is deeper than the crawl's max_depth"
     if entry.state == REFUSED:
         return "not fetched, for robots.txt disallows it"
     at = f" at {_time(entry.at)}" if entry.at else ""
