@@ -486,7 +486,7 @@ def test_finds_by_gtin_the_offer_of_a_shop_whose_photo_is_on_another_shelf(
     services: Fixture,
 ) -> None:
     services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue", price_minor=9900, gtin=GTIN)
-    services.sell("two:2", "Holzhocker", b"tables 0.92 red", price_minor=8909, gtin=GTIN[1:])
+    services.sell("two:2", "Kitchen stool", b"tables 0.92 red", price_minor=8909, gtin=GTIN[1:])
     services.sell("three:3", "Stool", price_minor=7000, gtin=GTIN)
     [found] = suggestions(b"chairs 0.9 blue", services)["suggestions"]
     assert found["match"] == "gtin"

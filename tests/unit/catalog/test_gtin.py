@@ -17,6 +17,7 @@ from advisor.catalog.gtin import normalise_gtin
         ("036000291452", "00036000291452"),
         ("96385074", "00000096385074"),
         ("04006381333931", "04006381333931"),
+        ("36000291452", "00036000291452"),  # a zero in front was lost
     ],
 )
 def test_pads_a_valid_code_to_14_digits(text: str, gtin: str) -> None:

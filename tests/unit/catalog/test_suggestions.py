@@ -81,6 +81,7 @@ def test_the_suggestion_is_one_json_object() -> None:
         "similarity": 0.9,
         "photo_url": "https://photos/images/Tent",
         "match": "",
+        "confidence": "",
         "offers": [
             {
                 "product_id": "one:Tent",
@@ -149,10 +150,17 @@ def test_photos_whose_product_is_gone_are_left_out() -> None:
 def test_a_product_found_by_its_code_joins_the_one_that_a_photo_found() -> None:
     seen = candidate("Tent", gtin=GTIN, similarity=0.8)
     assert gtins_of([seen, candidate("Fern", gtin="123")]) == ["0" + GTIN]
-    elsewhere = product("Zelt", "two", gtin="0" + GTIN, price_minor=100)
+    elsewhere = product("Family tent", "two", gtin="0" + GTIN, price_minor=100)
     [found] = suggest(with_same_gtin([seen], [seen.product, elsewhere]), top_k=5)
     assert (found.title, found.match, found.similarity) == ("Tent", "gtin", 0.8)
     assert [(one.shop, one.photo) for one in found.offers] == [("two", ""), ("one", "images/Tent")]
+
+
+def test_a_code_that_a_shop_gives_another_thing_suggests_neither_as_the_other() -> None:
+    seen = candidate("Tent", gtin=GTIN, similarity=0.8)
+    wrong = product("Office chair", "two", gtin="0" + GTIN, price_minor=100)
+    [found] = suggest(with_same_gtin([seen], [wrong]), top_k=5)
+    assert [one.shop for one in found.offers] == ["one"]
 
 
 def test_nothing_similar_gives_no_suggestions() -> None:

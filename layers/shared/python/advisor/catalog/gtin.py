@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
-LENGTHS = (8, 12, 13, 14)
+# Codes have 8, 12, 13 or 14 digits; one of 9 to 11 is a longer one whose zeros in front a
+# spreadsheet has eaten, which leaves its check digit right.
+LENGTHS = range(8, 15)
 
 
 def normalise_gtin(text: str) -> str:
     """The GTIN as 14 digits, or "" if the text is none.
 
-    Spaces and hyphens are left out; the check digit must be right; a GTIN of 8, 12 or 13
-    digits is padded with zeros in front, which keeps its check digit (GS1 General
+    Spaces and hyphens are left out; the check digit must be right; a GTIN of 8 to
+    13 digits is padded with zeros in front, which keeps its check digit (GS1 General
     Specifications, 7.9 and 3.2.2).
     """
     digits = re.sub(r"[\s\-\u2010-\u2015]", "", text)

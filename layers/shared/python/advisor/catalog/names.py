@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -9,12 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
 # Two words are one when they differ by a plural or a typing error ("shoe", "shoes": 89);
 # "mint" and "mink" (75) or "table" and "cable" (80) are not.
 SAME_WORD = 85
 _FILLERS = frozenset(
     {"a", "an", "and", "by", "for", "from", "in", "of", "on", "the", "und", "von", "with"}
+    | {"new", "neu", "original"}
 )
 _SPELLINGS = {"gray": "grey", "colour": "color", "aluminum": "aluminium"}
 _COLOURS = frozenset({
@@ -27,15 +30,22 @@ _SIZES = frozenset({"xxs", "xs", "s", "m", "l", "xl", "xxl", "xxxl", "small", "m
 _UNITS = {
     "mb": ("megabytes", 1), "gb": ("megabytes", 1e3), "tb": ("megabytes", 1e6),
     "mm": ("millimetres", 1), "cm": ("millimetres", 10), "m": ("millimetres", 1e3),
-    "in": ("inches", 1), "inch": ("inches", 1), "inches": ("inches", 1), "zoll": ("inches", 1),
-    '"': ("inches", 1), "″": ("inches", 1), "”": ("inches", 1),
+    "in": ("millimetres", 25.4), "inch": ("millimetres", 25.4), "inches": ("millimetres", 25.4),
+    "zoll": ("millimetres", 25.4), '"': ("millimetres", 25.4), "″": ("millimetres", 25.4),
+    "”": ("millimetres", 25.4), "ft": ("millimetres", 304.8), "feet": ("millimetres", 304.8),
     "ml": ("millilitres", 1), "cl": ("millilitres", 10), "l": ("millilitres", 1e3),
     "litre": ("millilitres", 1e3), "litres": ("millilitres", 1e3), "liter": ("millilitres", 1e3),
+    "fl oz": ("millilitres", 29.5735), "lb": ("milligrams", 453592), "lbs": ("milligrams", 453592),
+    "oz": ("milligrams", 28349.5),
     "mg": ("milligrams", 1), "g": ("milligrams", 1e3), "kg": ("milligrams", 1e6),
     "w": ("watts", 1), "watt": ("watts", 1), "kw": ("watts", 1e3),
     "mah": ("milliampere-hours", 1), "v": ("volts", 1), "hz": ("hertz", 1), "ghz": ("hertz", 1e9),
     "mp": ("megapixels", 1), "pack": ("pieces", 1), "pcs": ("pieces", 1), "pieces": ("pieces", 1),
 }  # fmt: skip
+# What one shop measures in inches the other rounds to centimetres ("32 inch": 812.8 mm, "81 cm").
+# Pieces and bytes are counted, not measured.
+_MEASURED = frozenset({"millimetres", "millilitres", "milligrams"})
+_SAME_MEASURE = 0.01
 _QUANTITY = re.compile(
     r"(?<![\w.,])(\d+(?:[.,]\d+)?)[\s-]*("
     + "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
@@ -49,8 +59,9 @@ class Name:
     """A product's name, taken apart.
 
     words: in their order, without the brand, fillers, quantities and codes. traits: what sets
-    variants apart, by kind: each dimension with the numbers named ("inches": {"13"}),
-    "colour", "size", and "code" for the other words with a digit ("i7", "m185").
+    variants apart, by kind: each dimension with the numbers named ("megabytes": {"8000"}),
+    "colour", "size", "number" for bare short ones (a shoe's "42"), and "code" for the other
+    words with a digit ("i7", "m185").
     """
 
     words: tuple[str, ...]
@@ -72,8 +83,10 @@ def read_name(title: str, brands: frozenset[str]) -> Name:
         value = float(number.replace(",", ".")) * factor
         traits.setdefault(dimension, set()).add(f"{value:g}")
     words = _words(_QUANTITY.sub(" ", text))
-    traits["code"] = {word for word in words if any(char.isdigit() for char in word)}
-    words = [word for word in words if word not in traits["code"]]
+    figures = {word for word in words if any(char.isdigit() for char in word)}
+    traits["number"] = {word for word in figures if word.isdecimal() and len(word) <= 3}
+    traits["code"] = figures - traits["number"]
+    words = [word for word in words if word not in figures]
     words = _without_brands(words, [_words(fold(brand)) for brand in sorted(brands)]) or words
     traits["colour"] = {word for word in words if word in _COLOURS}
     traits["size"] = {word for word in words if word in _SIZES}
@@ -98,7 +111,7 @@ def name_similarity(one: Name, other: Name) -> float:
     "chair mint", "chair mustard"), when their numbers or codes differ, or when one has no
     words: then they may be as alike as they like and are still names of two products.
     """
-    if one.figures != other.figures or not one.words or not other.words:
+    if not _same_figures(one, other) or not one.words or not other.words:
         return 0.0
     if _unsaid(one.words, other.words) and _unsaid(other.words, one.words):
         return 0.0
@@ -111,9 +124,38 @@ def variants_differ(one: Name, other: Name) -> bool:
     A trait that only one of them names tells nothing.
     """
     return any(
-        not (said <= other.traits[kind] or other.traits[kind] <= said)
+        not (_within(kind, said, other.traits[kind]) or _within(kind, other.traits[kind], said))
         for kind, said in one.traits.items()
         if kind in other.traits and kind != "code"
+    )
+
+
+def is_contained(one: Name, other: Name) -> bool:
+    """Whether one name says nothing but what the other says, too ("sofa", "grey fabric sofa")."""
+    return not _unsaid(one.words, other.words) or not _unsaid(other.words, one.words)
+
+
+def share_a_word(one: Name, other: Name) -> bool:
+    """Whether a word or a code stands in both names."""
+    ours, theirs = (name.words + tuple(name.traits.get("code", ())) for name in (one, other))
+    return len(_unsaid(ours, theirs)) < len(ours)
+
+
+def _same_figures(one: Name, other: Name) -> bool:
+    ours, theirs = one.figures, other.figures
+    return ours.keys() == theirs.keys() and all(
+        _within(kind, said, theirs[kind]) and _within(kind, theirs[kind], said)
+        for kind, said in ours.items()
+    )
+
+
+def _within(kind: str, said: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether each of these is among the others; measures to one percent."""
+    if kind not in _MEASURED:
+        return said <= others
+    return all(
+        any(math.isclose(float(one), float(other), rel_tol=_SAME_MEASURE) for other in others)
+        for one in said
     )
 
 
@@ -140,4 +182,7 @@ def _unsaid(words: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
 
 
 def _is_same_word(one: str, other: str) -> bool:
-    return min(len(one), len(other)) >= 4 and fuzz.ratio(one, other) >= SAME_WORD
+    if min(len(one), len(other)) < 4 or one[0] != other[0]:
+        return False
+    swapped = sorted(one) == sorted(other) and OSA.distance(one, other) == 1  # "trpiod"
+    return swapped or fuzz.ratio(one, other) >= SAME_WORD

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.catalog.gtin import normalise_gtin
-from advisor.catalog.matching import Reason, group
+from advisor.catalog.matching import Group, group
 from advisor.catalog.products import Offer, Product
 from advisor.catalog.similarity import Shelf, SimilarPhoto, join, rank_similar
 from advisor.vision.classification import Classification
@@ -58,7 +58,8 @@ class Suggestion:
     """One product: its offers in all shops, cheapest first.
 
     similarity: of the photo, 0..1, that looks most like the one asked for. match: what says
-    that the offers are of one product: gtin, mpn, name; "" for a single offer.
+    that the offers are of one product: gtin, mpn, name; "" for a single offer. confidence: high
+    or medium; "" for a single offer.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Suggestion:
     similarity: float
     photo: str
     match: str
+    confidence: str
     offers: tuple[Offer, ...]
 
     def to_dict(self, photo_url: Callable[[str], str | None]) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class Suggestion:
             "similarity": round(self.similarity, 4),
             "photo_url": photo_url(self.photo) if self.photo else None,
             "match": self.match,
+            "confidence": self.confidence,
             "offers": [offer.to_dict(photo_url) for offer in self.offers],
         }
 
@@ -130,12 +133,15 @@ def candidates_of(
 
 def suggest(candidates: Sequence[Candidate], *, top_k: int) -> list[Suggestion]:
     """At most top_k products, the one that looks most like the photo first."""
-    groups = group(
+    grouping = group(
         [candidate.product.item for candidate in candidates],
         photo_similarity=lambda first, second: _cosine(candidates[first], candidates[second]),
     )
     found = [
-        _suggestion([candidates[index] for index in members], reason) for members, reason in groups
+        _suggestion([candidates[index] for index in one.members], one)
+        for one in grouping.groups
+        # One that only its code has found, and that is not the same after all, is none of these.
+        if any(candidates[index].embedding is not None for index in one.members)
     ]
     found.sort(key=lambda one: (-one.similarity, not any(o.in_stock for o in one.offers)))
     return found[:top_k]
@@ -188,14 +194,15 @@ def cheapest_first(offers: Iterable[Offer]) -> tuple[Offer, ...]:
     return tuple(sorted(offers, key=rank))
 
 
-def _suggestion(members: Sequence[Candidate], reason: Reason | None) -> Suggestion:
+def _suggestion(members: Sequence[Candidate], found: Group) -> Suggestion:
     best = max(members, key=lambda candidate: candidate.similarity)
     return Suggestion(
         title=best.product.item.title,
         category=best.product.item.category,
         similarity=best.similarity,
         photo=best.photo,
-        match=str(reason) if reason else "",
+        match=str(found.reason) if found.reason else "",
+        confidence=str(found.confidence) if found.confidence else "",
         offers=cheapest_first(Offer.of(one.product, photo=one.photo) for one in members),
     )
 
