@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from advisor.errors import UsageError
+from cli.terminal import plain
+
 
 @click.command("why")
 @click.argument("url")
@@ -28,8 +31,11 @@ def command(url: str, out: Path, *, as_json: bool) -> None:
     from advisor.crawling.folder import ledger_path
     from advisor.crawling.ledger import Ledger
     from advisor.crawling.messages import KINDS, request_key
+    from advisor.crawling.urls import is_web_url
     from advisor.crawling.visits import explain
 
+    if not is_web_url(url):
+        raise UsageError(f"{url!r} is no web address; expected one as https://shop.example/p/1")
     with Ledger(ledger_path(out)) as ledger:
         crawls = ledger.crawls()
         entries = [entry for kind in KINDS for entry in ledger.find(request_key(kind, url))]
@@ -39,9 +45,4 @@ def command(url: str, out: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({"url": url, "why": sentences, "visits": known}, ensure_ascii=False))
         return
     for sentence in sentences:
-        # A shop's text: data for a reader, no orders for a terminal.
-        click.echo(
-            "".join(
-                char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in sentence
-            )
-        )
+        click.echo(plain(sentence))
