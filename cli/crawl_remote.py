@@ -31,14 +31,14 @@ def control(
     as_json: bool,
 ) -> None:
     """Do one action. name: a spider to start, else the id of a run."""
-    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of
+    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
 
     if not name and action != "status":
         raise UsageError(
             f"--remote {action} needs a {'spider' if action == 'start' else 'run'}: "
             f"advisor crawl {'harveynorman' if action == 'start' else 'RUN'} --remote {action}"
         )
-    crawls = RemoteCrawls(api_url_of(stack))
+    crawls = RemoteCrawls(api_url_of(outputs_of(stack)))
     if not name:
         _show_all(crawls.all(), as_json=as_json)
         return

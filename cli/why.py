@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from advisor.errors import UsageError
-from cli.terminal import plain
+
+if TYPE_CHECKING:
+    from advisor.crawling.ledger import Entry, PastCrawl
 
 
 @click.command("why")
@@ -17,32 +20,66 @@ from cli.terminal import plain
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
     help="Folder of the crawl; one that is running may be asked, too.",
 )
+@click.option("--remote", is_flag=True, help="Ask the crawls on AWS instead of a folder's.")
+@click.option("--shop", default="", help="With --remote: whose crawls. Default: of URL's site.")
+@click.option("--stack", default="ProductsAdvisor-Service", help="With --remote: the stack.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(url: str, out: Path, *, as_json: bool) -> None:
+def command(
+    url: str, out: Path | None, *, remote: bool, shop: str, stack: str, as_json: bool
+) -> None:
     """Tell whether and why URL was or was not fetched.
 
     \b
-    Example:
+    Examples:
       advisor crawl why https://shop.example/product/17 --out shop
+      advisor crawl why https://shop.example/product/17 --remote
     """
-    from advisor.crawling.folder import ledger_path
-    from advisor.crawling.ledger import Ledger
     from advisor.crawling.messages import KINDS, request_key
-    from advisor.crawling.urls import is_web_url
     from advisor.crawling.visits import explain
 
-    if not is_web_url(url):
-        raise UsageError(f"{url!r} is no web address; expected one as https://shop.example/p/1")
-    with Ledger(ledger_path(out)) as ledger:
-        crawls = ledger.crawls()
-        entries = [entry for kind in KINDS for entry in ledger.find(request_key(kind, url))]
+    if remote == (out is not None):
+        raise click.UsageError("Name the crawl's folder with --out, or --remote.")
+    keys = [request_key(kind, url) for kind in KINDS]
+    entries, crawls = _on_aws(url, keys, shop, stack) if out is None else _in_folder(out, keys)
     sentences = explain(url, entries, crawls)
     if as_json:
         known = [asdict(entry) for entry in entries]
         click.echo(json.dumps({"url": url, "why": sentences, "visits": known}, ensure_ascii=False))
         return
     for sentence in sentences:
-        click.echo(plain(sentence))
+        # A shop's text: data for a reader, no orders for a terminal.
+        click.echo(
+            "".join(
+                char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in sentence
+            )
+        )
+
+
+def _in_folder(out: Path, keys: list[str]) -> tuple[list[Entry], list[PastCrawl]]:
+    from advisor.crawling.folder import ledger_path
+    from advisor.crawling.ledger import Ledger
+
+    with Ledger(ledger_path(out)) as ledger:
+        return [entry for key in keys for entry in ledger.find(key)], ledger.crawls()
+
+
+def _on_aws(
+    url: str, keys: list[str], shop: str, stack: str
+) -> tuple[list[Entry], list[PastCrawl]]:
+    from advisor.aws.remote_archive import find_remote
+    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
+    from advisor.crawling.urls import site_of
+
+    outputs = outputs_of(stack)
+    site = site_of(url)
+    runs = [
+        run
+        for run in RemoteCrawls(api_url_of(outputs)).all()
+        if (run["shop"] == shop if shop else site_of(run["base_url"]) == site)
+    ]
+    if not runs:
+        whose = f"shop {shop!r}" if shop else f"site {site!r}; --shop names the shop of a crawl"
+        raise UsageError(f"no crawl is known on AWS of the {whose}")
+    return find_remote(outputs["ArchiveBucket"], runs, keys)

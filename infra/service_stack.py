@@ -98,6 +98,7 @@ class ServiceStack(Stack):
         }
         self.closed = sns.Topic(self, "Closed", enforce_ssl=True)
         CfnOutput(self, "ClosedTopicArn", value=self.closed.topic_arn)
+        CfnOutput(self, "ArchiveBucket", value=storage.data.bucket_name)
         settings_of_ending = settings | {"closed_topic_arn": self.closed.topic_arn}
         self.start_crawl = self._function(
             "start_crawl",
@@ -149,8 +150,21 @@ class ServiceStack(Stack):
             self.tokens.grant_send_messages(function)
         for table in (storage.products, storage.prices):
             table.grant_read_write_data(self.crawl)
-        for prefix in ("pages/*", "items/*", "images/*"):
+        for prefix in ("pages/*", "items/*", "images/*", "visits/*"):
             storage.data.grant_put(self.crawl, prefix)
+        # What an earlier run read off a page, so that an unchanged one is not parsed again.
+        self.crawl.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"], resources=[storage.data.arn_for_objects("visits/*")]
+            )
+        )
+        self.crawl.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[storage.data.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": "visits/*"}},
+            )
+        )
         for shop in shops:
             self._schedule_crawl(shop)
         scheduler.Schedule(

@@ -161,7 +161,7 @@ def test_keeps_pages_items_and_photos_in_the_bucket(world: World) -> None:
     (items,) = world.keys(f"items/söm/{run_id}/")
     line = json.loads(clients.client("s3").get_object(Bucket=BUCKET, Key=items)["Body"].read())
     assert (line["id"], line["category"]) == ("a/b", "hi-fi, audio & speakers")
-    archived = world.keys(f"pages/söm/{run_id}/")
+    archived = world.keys("pages/")
     assert len(archived) == 2
     page = clients.client("s3").get_object(Bucket=BUCKET, Key=archived[0])
     assert b"<" in gzip.decompress(page["Body"].read())

@@ -181,7 +181,8 @@ def routed(call: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         answer._content = json.dumps(told).encode()
         return answer
 
-    monkeypatch.setattr(remote_crawls, "api_url_of", lambda _stack: "http://127.0.0.1:1/api")
+    outputs = {"ApiId": "a", "ApiUrl": "http://127.0.0.1:1/api"}
+    monkeypatch.setattr(remote_crawls, "outputs_of", lambda _stack: outputs)
     monkeypatch.setattr(requests, "request", send)
     yield seen
 

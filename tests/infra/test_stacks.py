@@ -200,6 +200,34 @@ def test_functions_may_touch_only_what_they_use(aws: dict[str, Template]) -> Non
     assert "s3:Put" not in said("Classify")
 
 
+def test_a_crawl_reads_nothing_in_the_bucket_but_its_own_records(aws: dict[str, Template]) -> None:
+    """And the functions beside it touch no object at all."""
+    reads = [
+        statement
+        for statement in statements_of(aws["Service"], "Crawl")
+        if any(one.startswith(("s3:Get", "s3:List")) for one in _actions(statement))
+    ]
+    get, listing = reads
+    assert _actions(get) == ["s3:GetObject"]
+    assert json.dumps(get["Resource"]).endswith('"/visits/*"]]}')
+    assert _actions(listing) == ["s3:ListBucket"]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "visits/*"}}
+    puts = [
+        json.dumps(statement["Resource"])
+        for statement in statements_of(aws["Service"], "Crawl")
+        if "s3:PutObject" in _actions(statement)
+    ]
+    prefixes = re.findall(r'"/([a-z]+)/\*"', "".join(puts))
+    assert prefixes == ["pages", "items", "images", "visits"]
+    for function in ("StartCrawl", "SweepCrawls", "Crawls"):
+        assert "s3:" not in json.dumps(statements_of(aws["Service"], function)), function
+
+
+def _actions(statement: dict[str, Any]) -> list[str]:
+    action = statement["Action"]
+    return [action] if isinstance(action, str) else list(action)
+
+
 def test_no_log_outlives_its_stack(aws: dict[str, Template]) -> None:
     for template in aws.values():
         for name, group in resources(template, "AWS::Logs::LogGroup").items():

@@ -1,14 +1,23 @@
-"""A crawl's results on AWS: pages, items and photos in S3, products and prices in DynamoDB."""
+"""A crawl's results on AWS: pages, items, photos and records in S3, the catalog in DynamoDB.
+
+pages/<ab>/<hash of the body>.gz                   each body once, whichever run and shop it is of
+items/SHOP/RUN/TURN-00001.jsonl                    the items of a batch
+images/<category>/SHOP/<sku>-<image id>.<ext>
+visits/RUN/...                                     see `advisor.aws.crawl_records`
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
+from botocore.exceptions import ClientError
+
 from advisor.aws.clients import client
+from advisor.aws.crawl_records import Heading, RecordWriter
 from advisor.aws.frontier_rows import iso
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Response, archive_bytes, archive_name, body_hash
@@ -16,7 +25,13 @@ from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.naming import path_segment
 
+PAGES = "pages/"
 _WRITERS = 16
+
+
+def items_prefix(shop: str, run_id: str) -> str:
+    """What the keys of a run's files of items begin with."""
+    return f"items/{path_segment(shop)}/{run_id}/"
 
 
 class ItemTables(Protocol):
@@ -26,32 +41,38 @@ class ItemTables(Protocol):
 
 
 class CrawlStore:
-    """A `Sink` for one turn of a run. Use it within `with`. turn: names its files of items."""
+    """A `Sink` for one turn of a run. Use it within `with`.
+
+    turn: names its files of items and records; such names sort by time.
+    """
 
     def __init__(
         self,
         bucket: str,
         tables: ItemTables,
         *,
-        shop: str,
-        run_id: str,
+        heading: Heading,
         turn: str,
         clock: Callable[[], float],
     ) -> None:
         self._bucket = bucket
         self._tables = tables
-        self._shop = shop
-        self._run_id = run_id
+        self._shop = heading.shop
+        self._run_id = heading.run_id
         self._turn = turn
         self._clock = clock
+        self._records = RecordWriter(bucket, heading, turn=turn)
+        self._archived: set[str] = set()
         self._batches = 0
         self._writers = ThreadPoolExecutor(_WRITERS)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._writers.shutdown()
+        if error is None:
+            self._records.close()
 
     def write(self, results: Results) -> Mapping[str, int]:
         """Keep a batch, side by side; an error of one is raised when all have ended.
@@ -60,7 +81,11 @@ class CrawlStore:
         """
         observed_at = iso(self._clock())
         self._all(
-            [self._writers.submit(self._put_page, page) for page in results.pages]
+            [
+                self._writers.submit(self._put_page, digest, page)
+                for digest, page in self._new_pages(results.pages).items()
+            ]
+            + [self._writers.submit(self._records.write, results)]
             + [
                 self._writers.submit(
                     self._tables.put_item, item, run_id=self._run_id, observed_at=observed_at
@@ -73,39 +98,51 @@ class CrawlStore:
         self._all([self._writers.submit(self._put_photo, photo) for photo in results.photos])
         return {}
 
-    def _put_page(self, page: Response) -> None:
-        client("s3").put_object(
-            Bucket=self._bucket,
-            Key=f"pages/{self._folder}/{archive_name(body_hash(page.body))}",
-            Body=archive_bytes(page),
+    def _new_pages(self, pages: Collection[Response]) -> dict[str, Response]:
+        """By hash, those that this turn has not archived yet."""
+        hashed = {body_hash(page.body): page for page in pages}
+        return {digest: page for digest, page in hashed.items() if digest not in self._archived}
+
+    def _put_page(self, digest: str, page: Response) -> None:
+        self._put_new(
+            PAGES + archive_name(digest),
+            archive_bytes(page),
             ContentType="text/html",
             ContentEncoding="gzip",
-            Metadata={"url": quote(page.url, safe=":/?&=%")[:1500], "status": str(page.status)},
         )
+        self._archived.add(digest)
+
+    def _put_new(self, key: str, data: bytes, **more: Any) -> None:
+        """Store what is named by its content, unless it is there: neither twice, nor announced
+        again to whom S3 tells of new photos."""
+        stored = {"Bucket": self._bucket, "Key": key, "Body": data, **more}
+        try:
+            client("s3").put_object(**stored, IfNoneMatch="*")
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalRequestConflict":  # another worker stores the same this moment
+                client("s3").put_object(**stored)
+            elif code != "PreconditionFailed":  # it is there
+                raise
 
     def _put_items(self, results: Results) -> None:
         self._batches += 1
         lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in results.items)
         client("s3").put_object(
             Bucket=self._bucket,
-            Key=f"items/{self._folder}/{self._turn}-{self._batches:05d}.jsonl",
+            Key=f"{items_prefix(self._shop, self._run_id)}{self._turn}-{self._batches:05d}.jsonl",
             Body="".join(lines).encode("utf-8", "replace"),
             ContentType="application/x-ndjson",
         )
 
     def _put_photo(self, photo: Photo) -> None:
         name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
-        client("s3").put_object(
-            Bucket=self._bucket,
-            Key=f"images/{path_segment(photo.category)}/{path_segment(self._shop)}/{name}",
-            Body=photo.data,
+        self._put_new(
+            f"images/{path_segment(photo.category)}/{path_segment(self._shop)}/{name}",
+            photo.data,
             ContentType=photo.content_type,
             Metadata={"product-id": quote(photo.product_id), "image-id": photo.image_id},
         )
-
-    @property
-    def _folder(self) -> str:
-        return f"{path_segment(self._shop)}/{self._run_id}"
 
     @staticmethod
     def _all(writes: list[Future[None]]) -> None:

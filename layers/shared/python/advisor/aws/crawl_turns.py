@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from advisor.aws.crawl_records import Heading, Recall
 from advisor.aws.crawl_store import CrawlStore, ItemTables
 from advisor.aws.frontier import (
     FAILED,
@@ -26,6 +27,7 @@ from advisor.aws.frontier import (
     read_run,
     start_run,
 )
+from advisor.aws.frontier_rows import due_key
 from advisor.aws.host_frontier import HostFrontier, LeaseLostError
 from advisor.aws.leases import Lease, holding_run, release_lease, take_lease
 from advisor.aws.tokens import Token, TokenQueue
@@ -34,6 +36,7 @@ from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import Fetch, Fetcher
+from advisor.crawling.recall import fingerprint
 from advisor.crawling.sitemaps import first_requests
 from advisor.crawling.spiders.base import Spider
 from advisor.crawling.spiders.registry import make_spider, shop_name
@@ -42,6 +45,9 @@ from advisor.errors import NotFoundError
 LEASE_S = 600.0  # longer than the function may run, shorter than a token stays invisible
 _BUSY_S = 10.0  # how soon to come back to a host that another run is at
 _LOOK_S = 5.0  # how often a turn looks whether its run was stopped
+# What a worker that dies may have fetched in vain. Each batch costs an object of records and one
+# of items, and a put to S3 costs as much as eight write units of DynamoDB.
+_BATCH_AGE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class CrawlService:
             base_url=spider.base_url,
             trigger=trigger,
             limit=limit,
+            earlier=self._last_complete(shop_name(spider, shop)),
         )
         first = first_requests(spider, _settings(spider, run))
         run_id = start_run(self.frontier_table, run, first, now=now)
@@ -184,6 +191,14 @@ class CrawlService:
         spider = make_spider(run.spider, run.base_url)
         settings = _settings(spider, run)
         woken: set[str] = set()
+        heading = Heading(
+            run_id=run.run_id,
+            spider=run.spider,
+            base_url=run.base_url,
+            shop=run.shop,
+            started_at=run.started_at,
+            fingerprint=fingerprint(spider),
+        )
         assert self.tables is not None  # noqa: S101 (only the crawl function takes turns)
         with (
             HostFrontier(
@@ -197,9 +212,8 @@ class CrawlService:
             CrawlStore(
                 self.bucket,
                 self.tables,
-                shop=run.shop,
-                run_id=run.run_id,
-                turn=lease.holder,
+                heading=heading,
+                turn=f"{due_key(self.clock())}-{lease.holder}",
                 clock=self.clock,
             ) as store,
         ):
@@ -212,8 +226,10 @@ class CrawlService:
                 settings=settings,
                 should_stop=self._stop_flag(run.run_id),
                 on_progress=lambda _: self._wake(run.run_id, woken),
+                recall=Recall(self.bucket, run.earlier, fingerprint=heading.fingerprint),
                 deadline=deadline,
                 started_at=datetime.fromisoformat(run.started_at).timestamp(),
+                batch_age_s=_BATCH_AGE_S,
                 clock=self.clock,
             )
             reason = crawl.run()
@@ -294,17 +310,25 @@ class CrawlService:
             self.announce(closed, self._lost_fields(closed))
         return ended
 
-    def _lost_fields(self, run: RunStatus) -> list[LostField]:
-        """What the items lost since the shop's last run that came to its own end."""
+    def _last_complete(self, shop: str) -> str:
+        """The id of the shop's newest run that came to its own end, or ""."""
         complete = [
             one
             for one in list_runs(self.frontier_table)
-            if one.shop == run.shop
-            and one.finish_reason in finish.COMPLETE
-            and one.started_at < run.started_at  # ids of one second are in no order
+            if one.shop == shop and one.finish_reason in finish.COMPLETE
         ]
-        before = max(complete, key=lambda one: one.started_at, default=None)
-        return lost_fields(shares(before.counts), shares(run.counts)) if before else []
+        before = max(complete, key=lambda one: (one.started_at, one.finished_at), default=None)
+        return before.run_id if before else ""
+
+    def _lost_fields(self, run: RunStatus) -> list[LostField]:
+        """What the items lost since the shop's last run before it that came to its own end."""
+        if not run.earlier:
+            return []
+        try:
+            before = read_run(self.frontier_table, run.earlier)
+        except NotFoundError:  # it has expired
+            return []
+        return lost_fields(shares(before.counts), shares(run.counts))
 
 
 def _settings(spider: Spider, run: RunStatus) -> CrawlSettings:

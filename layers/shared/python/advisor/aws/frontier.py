@@ -37,7 +37,8 @@ class RunStatus:
 
     limit: items after which it ends, 0 for none. dropped, errors: totals. todo: requests that
     wait. settles: grows with every batch, so an equal number means that nothing changed.
-    triggers: what asked for a run of the shop while this one was going on.
+    triggers: what asked for a run of the shop while this one was going on. earlier: the shop's
+    run before this one that came to its own end, "" for none.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class RunStatus:
     base_url: str
     trigger: str = "manual"
     limit: int = 0
+    earlier: str = ""
     status: str = RUNNING
     pages: int = 0
     items: int = 0
@@ -99,6 +101,7 @@ def start_run(table_name: str, run: RunStatus, requests: Collection[Request], *,
             "base_url": run.base_url,
             "trigger": run.trigger,
             "limit": run.limit,
+            "earlier": run.earlier,
             "settles": 0,
             "started_at": iso(now),
             "expires_at": int(now) + KEPT_S,
@@ -253,6 +256,7 @@ def _status(table_name: str, row: Row) -> RunStatus:
         base_url=row["base_url"],
         trigger=row["trigger"],
         limit=int(row["limit"]),
+        earlier=row.get("earlier", ""),
         status=row["status"],
         pages=figures.pages,
         items=figures.items,

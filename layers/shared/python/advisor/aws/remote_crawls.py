@@ -20,8 +20,8 @@ SERVICE_STACK = "ProductsAdvisor-Service"
 _TIMEOUT_S = 30
 
 
-def api_url_of(stack: str = SERVICE_STACK) -> str:
-    """The address of the API that a stack has, on AWS or in the emulator of AWS_ENDPOINT_URL.
+def outputs_of(stack: str = SERVICE_STACK) -> dict[str, str]:
+    """The outputs of the service stack, on AWS or in the emulator of AWS_ENDPOINT_URL.
 
     Raises: UsageError if there is no such stack, or it cannot be asked.
     """
@@ -32,12 +32,17 @@ def api_url_of(stack: str = SERVICE_STACK) -> str:
             f"stack {stack!r} cannot be read ({error}); set AWS_PROFILE and AWS_REGION to where "
             "it is deployed, or AWS_ENDPOINT_URL to the emulator"
         ) from error
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+    outputs = {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
     if "ApiId" not in outputs:
         raise UsageError(f"stack {stack!r} has no API; expected one like {SERVICE_STACK}")
+    return outputs
+
+
+def api_url_of(outputs: Mapping[str, str]) -> str:
+    """The address of the API that a stack with these outputs has."""
     if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         return f"{endpoint.rstrip('/')}/_aws/execute-api/{outputs['ApiId']}/api"
-    return str(outputs["ApiUrl"])
+    return outputs["ApiUrl"]
 
 
 @dataclass(frozen=True)

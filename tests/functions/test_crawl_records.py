@@ -1,0 +1,301 @@
+"""What a crawl on AWS leaves to be asked, to be replayed, and not to be parsed again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from advisor.aws import clients, crawl_records, crawl_turns, host_frontier, remote_crawls
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.crawl_records import read_batches
+from advisor.aws.crawl_turns import CrawlService
+from advisor.aws.frontier import RunStatus, list_runs, read_run
+from advisor.aws.tokens import Token, TokenQueue
+from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.errors import DataError, NotFoundError, UsageError
+from benchmarks.crawl_cost import crawl
+from cli import crawl as cli_crawl
+from cli import replay, why
+from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+
+
+@pytest.fixture
+def service(aws: None) -> CrawlService:
+    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+    return CrawlService(
+        frontier_table="frontier",
+        queue=TokenQueue(url, "frontier"),
+        bucket="data",
+        tables=CatalogTables("products", "prices"),
+    )
+
+
+@pytest.fixture
+def deployed(service: CrawlService, monkeypatch: pytest.MonkeyPatch) -> CrawlService:
+    """The service as the command line finds it."""
+    outputs = {"ApiId": "a", "ApiUrl": "https://a.example/api", "ArchiveBucket": "data"}
+    crawls = remote_crawls.RemoteCrawls
+    monkeypatch.setattr(remote_crawls, "outputs_of", lambda _stack: outputs)
+    monkeypatch.setattr(crawls, "all", lambda _: [asdict(run) for run in list_runs("frontier")])
+    monkeypatch.setattr(crawls, "status", lambda _, run_id: asdict(read_run("frontier", run_id)))
+    return service
+
+
+def finish(service: CrawlService, shop: Shop) -> RunStatus:
+    return crawl(shop.url, service)[0]
+
+
+def keys(prefix: str) -> list[str]:
+    listed = clients.client("s3").list_objects_v2(Bucket="data", Prefix=prefix)
+    return [one["Key"] for one in listed.get("Contents", [])]
+
+
+def items_of(run: RunStatus) -> list[dict[str, Any]]:
+    s3 = clients.client("s3")
+    lines = [
+        line
+        for key in keys("items/")
+        if run.run_id in key
+        for line in s3.get_object(Bucket="data", Key=key)["Body"].iter_lines()
+    ]
+    return sorted((json.loads(line) for line in lines), key=lambda item: str(item["id"]))
+
+
+def tagged(pages: dict[str, Answer]) -> dict[str, Answer]:
+    """Pages with an ETag, that the shop says are unchanged from the second request on."""
+    for path, page in pages.items():
+        if not path.startswith("/photos/"):
+            page.headers["ETag"] = f'"{path}"'
+            page.then = Answer(status=304)
+    return pages
+
+
+def test_an_unchanged_page_is_not_sent_nor_parsed_again(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tagged(shop_of(12))) as shop:
+        first = finish(service, shop)
+        archived = keys("pages/")
+        again = len(shop.asked)
+        monkeypatch.setattr(
+            "advisor.crawling.spiders.schema_org.SchemaOrg.parse",
+            lambda *_: pytest.fail("parsed again"),
+        )
+        second, third = finish(service, shop), finish(service, shop)
+        conditions = {
+            path: headers.get("If-None-Match")
+            for path, headers in zip(shop.asked[again:], shop.headers[again:], strict=True)
+        }
+    assert conditions["/p/3"] == '"/p/3"'
+    assert [run.counts["unchanged"] for run in (second, third)] == [first.pages] * 2
+    assert items_of(third) == items_of(second) == items_of(first)
+    assert len(items_of(first)) == 12
+    assert keys("pages/") == archived
+    assert (second.earlier, third.earlier) == (first.run_id, second.run_id)
+
+
+def test_a_page_that_changed_is_parsed_again_and_a_body_kept_once(service: CrawlService) -> None:
+    clients.client("s3").put_bucket_versioning(
+        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
+    )
+    with serving(shop_of(12)) as shop:
+        first = finish(service, shop)
+        shop.pages["/p/5"] = product_page("S5", category="coats")
+        second = finish(service, shop)
+    assert second.counts["unchanged"] == first.pages - 1
+    assert {item["category"] for item in items_of(second)} == {"hats", "coats"}
+    versions = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
+    assert len(versions["Versions"]) == first.pages + 1
+
+
+def test_another_spider_reads_every_page_again_and_stores_none_twice(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients.client("s3").put_bucket_versioning(
+        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
+    )
+    with serving(shop_of(5)) as shop:
+        finish(service, shop)
+        before = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
+        monkeypatch.setattr(crawl_turns, "fingerprint", lambda _: "another")
+        run = finish(service, shop)
+        after = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
+        images = clients.client("s3").list_object_versions(Bucket="data", Prefix="images/")
+    assert "unchanged" not in run.counts
+    assert len(after["Versions"]) == len(before["Versions"])
+    assert len(images["Versions"]) == 5  # nor is a photo announced to be labelled again
+
+
+def test_what_is_recalled_of_a_large_run_is_bounded(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawl_records, "MAX_RECALLED_BYTES", 2000)
+    monkeypatch.setattr(crawl_records, "_READERS", 1)
+    monkeypatch.setattr(crawl_turns, "_BATCH_AGE_S", 0.0)
+    with serving(shop_of(40)) as shop:
+        monkeypatch.setattr(crawl_records.RecordWriter, "close", lambda _: None)
+        first = finish(service, shop)
+        second = finish(service, shop)
+    assert (first.items, second.items) == (40, 40)
+    assert 0 < second.counts["unchanged"] < second.pages
+
+
+def test_a_worker_that_dies_loses_no_record(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawl_turns, "_BATCH_AGE_S", 0.0)
+    commit = host_frontier.HostFrontier._commit
+    commits = []
+
+    def dies(self: host_frontier.HostFrontier, counts: dict[str, int]) -> None:
+        commits.append(counts)
+        if len(commits) == 3:
+            raise RuntimeError("killed")
+        commit(self, counts)
+
+    with serving(shop_of(30)) as shop:
+        run_id = service.start("schema-org", base_url=shop.url).run_id
+        host = shop.url.removeprefix("http://")
+        monkeypatch.setattr(host_frontier.HostFrontier, "_commit", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            service.take_turn(Token(run_id, host), budget_s=60)
+        assert not [key for key in keys(f"visits/{run_id}/") if key.endswith("/all.jsonl.gz")]
+        service.take_turn(Token(run_id, host), budget_s=60)
+        asked = {path for path in shop.asked if path != "/robots.txt"}
+    assert [key for key in keys(f"visits/{run_id}/") if key.endswith("/all.jsonl.gz")]
+    batches = list(read_batches("data", run_id))
+    fetched = [one.request.url for batch in batches for one in batch.visits]
+    assert {url.removeprefix(shop.url) for url in fetched} == asked
+    assert {batch.heading.run_id for batch in batches} == {run_id}
+    found = [one.url for batch in batches for one, _ in batch.found]
+    assert len(fetched) - len(set(fetched)) <= 16  # those of the batch that was not settled
+    assert set(found) | {f"{shop.url}/"} == set(fetched)
+
+
+def ask(url: str, *options: str) -> str:
+    result = CliRunner().invoke(why.command, [url, "--remote", *options])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_tells_why_a_url_was_or_was_not_fetched_on_aws(deployed: CrawlService) -> None:
+    pages = shop_of(3)
+    pages["/"] = listing("/p/0", "/p/1", "/private/x", "/old", "/gone")
+    pages["/old"] = Answer(status=301, headers={"Location": "/p/2"})
+    pages["/robots.txt"] = Answer("User-agent: *\nDisallow: /private/", content_type="text/plain")
+    with serving(pages) as shop:
+        finish(deployed, shop)
+        del pages["/p/1"]
+        shop.pages = {**pages, "/": listing("/p/0")}
+        finish(deployed, shop)
+        url = shop.url
+    assert "1 items" in ask(f"{url}/p/0")
+    assert f"found on {url}/ at depth 1" in ask(f"{url}/p/0")
+    assert "robots.txt disallows it" in ask(f"{url}/private/x")
+    assert f"redirected to {url}/p/2" in ask(f"{url}/old")
+    assert "failed" in ask(f"{url}/gone")
+    assert "http 404" in ask(f"{url}/gone")
+    assert "not seen since" in ask(f"{url}/p/1")
+    assert "an address the crawl starts at" in ask(f"{url}/")
+    assert "(a photo)" in ask(f"{url}/photos/S0.jpg")
+    assert "never seen" in ask(f"{url}/nowhere")
+    assert "of another site" in ask(
+        "https://other.example/", "--shop", list_runs("frontier")[0].shop
+    )
+    visits = json.loads(ask(f"{url}/p/0", "--json"))["visits"]
+    assert visits[0]["status"] == 200
+    assert len(visits[0]["body"]) == 64
+    with pytest.raises(UsageError, match=r"'other\.example'; --shop names"):
+        ask("https://other.example/")
+    with pytest.raises(UsageError, match="shop 'nobody'"):
+        ask("https://other.example/", "--shop", "nobody")
+
+
+def test_tells_what_was_too_deep_on_aws(
+    deployed: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawl_turns, "_settings", lambda *_: CrawlSettings(max_depth=1))
+    pages = {"/": listing("/a"), "/a": listing("/b"), "/b": listing()}
+    with serving(pages) as shop:
+        finish(deployed, shop)
+        assert "/b" not in shop.asked
+    assert "not fetched" in ask(f"{shop.url}/b")
+    assert f"found on {shop.url}/a at depth 2" in ask(f"{shop.url}/b")
+
+
+@pytest.mark.parametrize("options", [(), ("--remote", "--out", "x")])
+def test_why_asks_a_folder_or_aws(options: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(why.command, ["https://a.example/", *options])
+    assert result.exit_code == 2
+    assert "--out, or --remote" in result.output
+
+
+def replayed(run: RunStatus | str, out: Path, *options: str) -> Result:
+    run_id = run if isinstance(run, str) else run.run_id
+    result = CliRunner().invoke(
+        replay.command, [run_id, "--remote", "--out", str(out), "--json", *options]
+    )
+    if result.exception:
+        raise result.exception
+    return result
+
+
+def test_replays_a_run_on_aws_without_the_shop(
+    deployed: CrawlService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(shop_of(12)) as shop:
+        run = finish(deployed, shop)
+    figures = json.loads(replayed(run, tmp_path / "x").stdout)
+    assert (figures["pages"], figures["errors"]) == (run.pages, 0)
+    assert figures["items"] == {
+        "before": 12,
+        "now": 12,
+        "more": [],
+        "fewer": [],
+        "fields_gained": {},
+        "fields_lost": {},
+        "fields_changed": {},
+    }
+    for key in keys("pages/"):
+        clients.client("s3").delete_object(Bucket="data", Key=key)
+    again = json.loads(replayed(run, tmp_path / "x").stdout)
+    assert again == figures  # what is there is not fetched again
+    told = CliRunner().invoke(why.command, [f"{shop.url}/p/3", "--out", str(tmp_path / "x")])
+    assert "1 items" in told.stdout
+    with pytest.raises(DataError, match=r"s3://data cannot be read .*your AWS identity needs"):
+        replayed(run, tmp_path / "y")
+
+
+def test_replays_a_run_whose_record_has_expired(
+    deployed: CrawlService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Any, run_id: str) -> Any:
+        raise NotFoundError(f"no crawl run {run_id!r}")
+
+    with serving(shop_of(2)) as shop:
+        run = finish(deployed, shop)
+    monkeypatch.setattr(remote_crawls.RemoteCrawls, "status", gone)
+    assert json.loads(replayed(run, tmp_path / "x").stdout)["items"]["now"] == 2
+    with pytest.raises(NotFoundError, match="no records of crawl 'none'"):
+        replayed("none", tmp_path / "x")
+
+
+def test_a_download_and_a_crawl_share_no_folder(deployed: CrawlService, tmp_path: Path) -> None:
+    with serving(shop_of(2)) as shop:
+        run = finish(deployed, shop)
+        arguments = ["schema-org", "--base-url", shop.url, "--out"]
+        CliRunner().invoke(cli_crawl.command, [*arguments, str(tmp_path / "ours")])
+        before = (tmp_path / "ours" / "items.jsonl").read_bytes()
+        with pytest.raises(UsageError, match="holds a crawl of this machine"):
+            replayed(run, tmp_path / "ours")
+        replayed(run, tmp_path / "theirs")
+        result = CliRunner().invoke(cli_crawl.command, [*arguments, str(tmp_path / "theirs")])
+    assert "that no crawl belongs to" in str(result.exception)
+    assert (tmp_path / "ours" / "items.jsonl").read_bytes() == before
+    assert (tmp_path / "theirs" / "items.jsonl").stat().st_size > 0
