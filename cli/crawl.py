@@ -17,6 +17,7 @@ import click
 
 from advisor.errors import UsageError
 from cli.crawl_remote import ACTIONS, control
+from cli.terminal import plain
 
 if TYPE_CHECKING:
     from advisor.crawling.crawl_settings import CrawlSettings
@@ -80,7 +81,7 @@ class _Crawl(click.Command):
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help="csv: write items.csv too, when the crawl ends.",
+    help="csv: write items.csv too, when the crawl ends; after a kill, when it goes on.",
 )
 @click.option(
     "--remote",
@@ -173,7 +174,11 @@ def command(
     started = time.monotonic()
     with (
         CrawlFolder(
-            out, identity=identity, settings=settings, fingerprint=fingerprint(chosen)
+            out,
+            identity=identity,
+            settings=settings,
+            fingerprint=fingerprint(chosen),
+            table=formats == "csv",
         ) as folder,
         _stop_flag() as stopped,
     ):
@@ -195,8 +200,6 @@ def command(
             reason = crawl.run()
         fetcher.close()
         folder.end(reason)
-        if formats == "csv":
-            folder.write_table()
         statistics = Statistics.of(folder.frontier.counts())
         figures = {
             **statistics.to_dict(),
@@ -211,7 +214,7 @@ def command(
         figures["lost_fields"] = [asdict(one) for one in lost]
     if as_json or reason != finish.SHOP_DOWN or statistics.pages:
         _print(figures, as_json=as_json)
-    _tell(reason, statistics, base_url=chosen.base_url)
+    _tell(reason, statistics, base_url=chosen.base_url, failure=crawl.last_failure)
     for one in lost:
         click.echo(f"advisor: the items lost a field they had: {one}", err=True)
     if reason == finish.SHOP_DOWN:
@@ -236,13 +239,15 @@ def _settings(spider: Spider, others: tuple[str, ...], **flags: Any) -> CrawlSet
     return CrawlSettings().with_overrides(spider.settings, asked, *given)
 
 
-def _tell(reason: str, statistics: Statistics, *, base_url: str) -> None:
+def _tell(reason: str, statistics: Statistics, *, base_url: str, failure: str) -> None:
     """The one sentence on stderr that the figures alone do not tell."""
     from advisor.crawling import finish
 
     if reason == finish.SHOP_DOWN:
         click.echo(
-            f"advisor: {base_url} does not answer; the same command goes on when it does", err=True
+            f"advisor: {base_url} does not answer ({plain(failure)}); "
+            "the same command goes on when it does",
+            err=True,
         )
     elif reason in (finish.STOPPED, finish.TIME_BUDGET):
         click.echo(f"advisor: {reason}; the same command goes on from here", err=True)
@@ -285,7 +290,9 @@ def _progress() -> Iterator[Callable[[Crawl], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         tasks: dict[str, Any] = {}
         started = time.monotonic()
 
@@ -313,6 +320,8 @@ def _print(figures: dict[str, Any], *, as_json: bool) -> None:
 
     table = Table("figure", "value", show_header=False)
     for name, value in figures.items():
+        if name == "lost_fields":
+            continue  # told on stderr
         if isinstance(value, dict):
             for reason, count in value.items():
                 table.add_row(f"{name}: {reason}", str(count))

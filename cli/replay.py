@@ -114,12 +114,20 @@ def _write(path: Path, items: Any) -> list[dict[str, Any]]:
         part.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
     return lines
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    lines = []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, text in enumerate(file, 1):
+            try:
+                lines.append({"id": "", **json.loads(text)})
+            except (ValueError, TypeError) as error:
+                raise DataError(f"{path}:{number} is no line of an item: {text[:60]!r}") from error
+    return lines
 
 
 def _told(figures: dict[str, Any]) -> str:

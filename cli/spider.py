@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.errors import DataError, FetchError, RobotsDisallowedError, UsageError
+from cli.terminal import plain
 
 if TYPE_CHECKING:
     from advisor.crawling.messages import Page
@@ -127,7 +128,8 @@ def _fetched(url: str, spider: Spider) -> Page:
     settings = CrawlSettings().with_overrides(spider.settings)
     fetcher = Fetcher(AddressPolicy.for_base_url(url), settings=settings)
     try:
-        robots = read_robots(fetch_following(fetcher, Request(f"{origin_of(url)}/robots.txt")))
+        asked = Request(f"{origin_of(url)}/robots.txt", "robots")
+        robots = read_robots(fetch_following(fetcher, asked))
         if not robots.allows(url):
             raise RobotsDisallowedError(f"robots.txt asks not to fetch {url}", reason="robots")
         response = fetch_following(fetcher, Request(url))
@@ -146,19 +148,14 @@ def _show(found: _Found) -> None:
         click.echo(f"\nitem {number}" + (f" (dropped: {one['dropped']})" if one["dropped"] else ""))
         for name, value in one["item"].items():
             for text in value if isinstance(value, list) else [value]:
-                click.echo(f"  {name:13} {_plain(text)}")
+                click.echo(f"  {name:13} {plain(text)}")
         click.echo(f"  {'missing':13} {', '.join(one['missing']) or '-'}")
     if not found.items:
         click.echo("\nno items: nothing on the page has a title or an id")
     click.echo(f"\n{len(found.links)} links to follow, {found.other_links} to other sites")
     for url in found.links[:_SHOWN_LINKS]:
-        click.echo(f"  {_plain(url)}")
+        click.echo(f"  {plain(url)}")
     if len(found.links) > _SHOWN_LINKS:
         click.echo(f"  and {len(found.links) - _SHOWN_LINKS} more")
     for problem in found.problems:
-        click.echo(f"\nproblem: {problem}")
-
-
-def _plain(text: object) -> str:
-    """A shop's text on one line, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else " " for char in str(text))
+        click.echo(f"\nproblem: {plain(problem)}")

@@ -14,6 +14,13 @@ def echo(text: str) -> None:
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
+def plain(text: object) -> str:
+    """A shop's text on one line: data for a reader, no orders for a terminal."""
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text)
+    )
+
+
 def echo_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Print rows with their columns aligned; those named in `right` on their right edge."""
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]

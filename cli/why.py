@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from advisor.errors import UsageError
+from cli.terminal import plain
 
 if TYPE_CHECKING:
     from advisor.crawling.ledger import Entry, PastCrawl
@@ -37,10 +38,13 @@ def command(
       advisor crawl why https://shop.example/product/17 --remote
     """
     from advisor.crawling.messages import KINDS, request_key
+    from advisor.crawling.urls import is_web_url
     from advisor.crawling.visits import explain
 
     if remote == (out is not None):
         raise click.UsageError("Name the crawl's folder with --out, or --remote.")
+    if not is_web_url(url):
+        raise UsageError(f"{url!r} is no web address; expected one as https://shop.example/p/1")
     keys = [request_key(kind, url) for kind in KINDS]
     entries, crawls = _on_aws(url, keys, shop, stack) if out is None else _in_folder(out, keys)
     sentences = explain(url, entries, crawls)
@@ -49,12 +53,7 @@ def command(
         click.echo(json.dumps({"url": url, "why": sentences, "visits": known}, ensure_ascii=False))
         return
     for sentence in sentences:
-        # A shop's text: data for a reader, no orders for a terminal.
-        click.echo(
-            "".join(
-                char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in sentence
-            )
-        )
+        click.echo(plain(sentence))
 
 
 def _in_folder(out: Path, keys: list[str]) -> tuple[list[Entry], list[PastCrawl]]:

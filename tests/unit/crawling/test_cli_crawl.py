@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.folder import CrawlFolder
+from advisor.crawling.sqlite_frontier import SqliteFrontier
 from advisor.errors import AdvisorError, DataError, UsageError
 from cli.crawl import command
 from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
@@ -109,8 +110,37 @@ def test_writes_a_table_where_asked_for_and_leaves_photos_that_are_there(tmp_pat
         written = photo.stat().st_mtime_ns
         _figures(shop, tmp_path, "--format", "csv")
         _figures(shop, tmp_path)
-    assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 4
+        assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 4
+        shop.pages["/"] = listing("/p/0", "/p/1")
+        _figures(shop, tmp_path)
+    assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 3  # it has one: kept in step
     assert photo.stat().st_mtime_ns == written
+
+
+def test_a_crawl_that_is_killed_has_its_table_when_it_goes_on(tmp_path: Path) -> None:
+    with serving(shop_of(60)) as shop:
+        process = _run(shop, tmp_path, "--format", "csv")
+        _wait_for(shop, 60)
+        process.kill()
+        process.communicate()
+        assert not (tmp_path / "items.csv").exists()
+        with (tmp_path / "items.jsonl").open("a") as file:
+            file.write('{"id": "half a li')
+        with _open(tmp_path, shop, table=True):  # killed again, at once
+            pass
+        found = len(_lines(tmp_path / "items.jsonl"))
+        assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == found + 1
+        _figures(shop, tmp_path)
+    assert (tmp_path / "items.csv").read_text("utf-8").count("\n") == 61
+
+
+def test_a_table_that_is_as_new_as_its_lines_is_left(tmp_path: Path) -> None:
+    with serving(shop_of(2)) as shop:
+        _figures(shop, tmp_path, "--format", "csv", "--limit", "1")
+        written = (tmp_path / "items.csv").stat().st_mtime_ns
+        with _open(tmp_path, shop):
+            pass
+    assert (tmp_path / "items.csv").stat().st_mtime_ns == written
 
 
 def test_flags_win_over_the_spider_and_wrong_ones_are_refused(tmp_path: Path) -> None:
@@ -170,10 +200,10 @@ def test_crawls_afresh_after_the_end_and_replaces_the_lines_when_complete(tmp_pa
     assert not list((tmp_path / ".crawl").glob("*.jsonl"))
 
 
-def _open(out: Path, shop: Shop, **settings: int) -> CrawlFolder:
+def _open(out: Path, shop: Shop, *, table: bool = False) -> CrawlFolder:
     name = shop.url.removeprefix("http://").replace(":", "-")
     identity = {"spider": "schema-org", "base_url": shop.url, "shop": name}
-    return CrawlFolder(out, identity=identity, settings=CrawlSettings(**settings))
+    return CrawlFolder(out, identity=identity, settings=CrawlSettings(), table=table)
 
 
 def test_a_shop_that_is_down_ends_with_status_3(tmp_path: Path, monkeypatch: Any) -> None:
@@ -182,8 +212,26 @@ def test_a_shop_that_is_down_ends_with_status_3(tmp_path: Path, monkeypatch: Any
         pass
     result = _crawl(shop, tmp_path, "--json")
     assert result.exit_code == 3
-    assert f"{shop.url} does not answer" in result.stderr
-    assert json.loads(result.stdout)["finish_reason"] == "shop down"
+    assert result.stderr == (
+        f"advisor: {shop.url} does not answer ({shop.url}/robots.txt cannot be reached: "
+        "Connection refused); the same command goes on when it does\n"
+    )
+    figures = json.loads(result.stdout)
+    assert figures["finish_reason"] == "shop down"
+    assert (figures["retries"], figures["errors"]) == (3, {"robots.txt connection": 1})
+
+
+def test_a_shop_whose_robots_txt_fails_is_told_with_what_it_answers(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("advisor.crawling.loop.CrawlSettings.backoff_s", lambda *_: 0.01)
+    with serving({"/robots.txt": Answer(status=503)}) as shop:
+        result = _crawl(shop, tmp_path)
+        assert shop.asked == ["/robots.txt"] * 4
+        assert result.exit_code == 3
+        assert f"({shop.url}/robots.txt answered 503)" in result.stderr
+        shop.pages = shop_of(2)
+        assert _figures(shop, tmp_path)["items"] == 2
 
 
 def test_a_shop_without_products_is_said_to_be_one(tmp_path: Path) -> None:
@@ -200,6 +248,9 @@ def test_a_shop_without_products_is_said_to_be_one(tmp_path: Path) -> None:
         (["nobody", "--out", "x"], "no spider 'nobody'; expected one of"),
         (["schema-org", "--out", "x"], "tell which with a base URL"),
         (["schema-org", "--out", "x", "--base-url", "shop.test"], "is no web address"),
+        (["harveynorman", "--out", "x", "--shop", "a:b"], "shop 'a:b': a shop's name is one line"),
+        (["harveynorman", "--out", "x", "--shop", "a\nb"], "a shop's name is one line"),
+        (["why", "shop.test/p", "--out", "x"], "'shop.test/p' is no web address"),
     ],
 )
 def test_what_cannot_be_crawled_is_one_sentence(
@@ -223,6 +274,12 @@ def test_a_folder_of_another_shop_another_crawl_or_no_crawl_is_refused(tmp_path:
         assert "another folder" in str(refusal("--shop", "other"))
         with _open(tmp_path / "out", shop):
             assert "another crawl is writing" in str(refusal())
+        with SqliteFrontier(tmp_path / "out" / ".crawl" / "frontier.sqlite") as frontier:
+            frontier.set_meta(format="1")
+        kept = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jsonl", ".gz")]
+        before = {path: path.read_bytes() for path in kept}
+        assert "was written by another version of this program; name another" in str(refusal())
+        assert {path: path.read_bytes() for path in kept} == before
         _figures(shop, tmp_path / "cut", "--limit", "1")
         (tmp_path / "cut" / "items.jsonl").write_text("")
         with pytest.raises(DataError, match="shorter than its crawl left it"):
@@ -242,8 +299,9 @@ def test_help_ends_with_examples() -> None:
     assert "advisor crawl harveynorman --out shop --limit 200" in result.output
 
 
-def _run(shop: Shop, out: Path) -> subprocess.Popen[str]:
+def _run(shop: Shop, out: Path, *options: str) -> subprocess.Popen[str]:
     arguments = ["crawl", "schema-org", "--base-url", shop.url, "--out", str(out), "--json"]
+    arguments += options
     return subprocess.Popen(
         [sys.executable, "-c", "from cli.main import main; main()", *arguments],
         stdout=subprocess.PIPE,

@@ -90,6 +90,21 @@ def test_another_spider_reads_every_page_again(
     assert figures["unchanged"] == 0
 
 
+def test_a_page_whose_archived_body_is_gone_is_asked_for_in_full(tmp_path: Path) -> None:
+    with serving(_shop()) as shop:
+        _crawl(shop.url, tmp_path)
+        archived = {path: path.read_bytes() for path in tmp_path.glob("pages/*/*")}
+        for path in archived:
+            path.unlink()
+        for answer in shop.pages.values():
+            answer.then = None
+        shop.headers.clear()
+        figures, _ = _crawl(shop.url, tmp_path)
+    assert not any("If-None-Match" in sent for sent in shop.headers)
+    assert figures["unchanged"] == 0
+    assert {path: path.read_bytes() for path in tmp_path.glob("pages/*/*")} == archived
+
+
 def _pictured() -> dict[str, Answer]:
     """Goods whose photos have an ETag, a date, neither."""
     pages = {"/": listing("/p/tag", "/p/date", "/p/none")}

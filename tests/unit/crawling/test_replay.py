@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from advisor.crawling.completeness import lost_fields, shares
+from advisor.crawling.tables import write_csv
 from advisor.errors import DataError
 from cli.crawl import command as crawl
 from cli.replay import command as replay
@@ -86,6 +88,32 @@ def test_a_broken_archive_leaves_the_earlier_replay(tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "the archive is not whole" in str(result.exception)
     assert (tmp_path / "replay.jsonl").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_lines_that_are_no_items_are_named(tmp_path: Path) -> None:
+    with serving(_shop(3)) as shop:
+        _crawl(shop.url, tmp_path)
+    for text in ('{"half', "null", "7"):
+        with (tmp_path / "items.jsonl").open("a") as file:
+            file.write(text + "\n")
+        for work in (
+            lambda: CliRunner().invoke(replay, [str(tmp_path)], catch_exceptions=False),
+            lambda: write_csv(tmp_path / "items.jsonl", tmp_path / "items.csv"),
+        ):
+            with pytest.raises(DataError, match=r"items\.jsonl:4 is no line of an item"):
+                work()
+        lines = (tmp_path / "items.jsonl").read_text().splitlines()
+        (tmp_path / "items.jsonl").write_text("\n".join(lines[:3]) + "\n")
+
+
+@pytest.mark.parametrize("left", ['{"crawl": 1, "finish', "null\n", "{}\n", '{"crawl": 9}\n'])
+def test_a_broken_line_of_statistics_costs_no_other(tmp_path: Path, left: str) -> None:
+    (tmp_path / "crawls.jsonl").write_text(left)
+    with serving(_shop(3)) as shop:
+        _crawl(shop.url, tmp_path)
+    last = (tmp_path / "crawls.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["items"] == 3
 
 
 def test_each_crawl_leaves_its_statistics_and_tells_of_a_field_that_got_lost(

@@ -1,7 +1,7 @@
 """A crawl in a plain folder, written so that a stop at any moment leaves it usable.
 
 DIR/items.jsonl, DIR/photos.jsonl   complete lines only
-DIR/items.csv                       the same items as a table, where asked for
+DIR/items.csv                       the same items as a table, once it was asked for
 DIR/images/<category>/<sku>-<image id>.<ext>
 DIR/crawls.jsonl                    the statistics of each crawl, a line when it ends
 DIR/pages/<ab>/<hash of the body>.gz
@@ -74,10 +74,12 @@ class CrawlFolder:
         identity: Mapping[str, str],
         settings: CrawlSettings,
         fingerprint: str = "",
+        table: bool = False,
     ) -> None:
         """Open the folder or make it. identity: what must be the same to go on (spider, ...).
 
         fingerprint: of the spider; with one, a later crawl recalls what it read off a page.
+        table: keep DIR/items.csv, too; a folder that has one keeps it in any case.
 
         Raises: UsageError if another crawl is writing to it, or it is not of this identity;
             DataError if it holds lines of no crawl, or not those its crawl wrote.
@@ -97,6 +99,7 @@ class CrawlFolder:
         self._made: set[Path] = set()
         self._archivers = ThreadPoolExecutor(_ARCHIVERS)
         self._fingerprint = fingerprint
+        self._table = table or (root / TABLE).exists()
         try:
             for left in self._state.glob("part-*"):  # by a kill
                 left.unlink()
@@ -136,7 +139,8 @@ class CrawlFolder:
             return None
         if request.kind == "photo":
             return self._recall_photo(request)
-        return self.ledger.recall(request.key, spider=self._fingerprint)
+        known = self.ledger.recall(request.key, spider=self._fingerprint)
+        return known if known and self._page_path(known.body).exists() else None
 
     def too_deep(self) -> int:
         """How many addresses the crawl found and left out because of its max_depth."""
@@ -148,6 +152,8 @@ class CrawlFolder:
         self.ledger.finish(self._crawl, reason)
         self.frontier.set_meta(finish_reason=reason)
         self._settle_lines()
+        if self._table:
+            self._write_table()
 
     def keep_statistics(self, figures: Mapping[str, Any]) -> list[LostField]:
         """Add a line to DIR/crawls.jsonl: the figures, and which fields the items have.
@@ -166,22 +172,12 @@ class CrawlFolder:
                 "fields": fields,
                 "lost_fields": [asdict(one) for one in lost],
             }
+            whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
             with path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(("" if whole else "\n") + json.dumps(line, ensure_ascii=False) + "\n")
         except OSError as error:
             raise self._unwritable(error) from error
         return lost
-
-    def write_table(self) -> None:
-        """Write DIR/items.csv anew from DIR/items.jsonl."""
-        if not (self.root / ITEMS).exists():
-            return
-        part = self._state / TABLE
-        try:
-            write_csv(self.root / ITEMS, part)
-            part.replace(self.root / TABLE)
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
@@ -219,6 +215,8 @@ class CrawlFolder:
             self.frontier.reset(**identity, crawl=str(crawl), beside="yes" if meta else "")
         self._crawl = int(self.frontier.meta()["crawl"])
         self._open_files()
+        if self._table_is_old():
+            self._write_table()
         return resumed
 
     def _is_complete(self, settings: CrawlSettings) -> bool:
@@ -249,8 +247,25 @@ class CrawlFolder:
                 )
             self._files[name] = path.open("ab")
             # Lines after the last settlement belong to pages that will be fetched again.
-            self._files[name].truncate(written.get(name, 0))
+            if size > written.get(name, 0):
+                self._files[name].truncate(written.get(name, 0))
             self._files[name].seek(0, os.SEEK_END)
+
+    def _write_table(self) -> None:
+        """Write DIR/items.csv anew from DIR/items.jsonl."""
+        part = self._state / TABLE
+        try:
+            write_csv(self.root / ITEMS, part)
+            part.replace(self.root / TABLE)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _table_is_old(self) -> bool:
+        """Whether a crawl was killed before it had written the table of its lines."""
+        lines, table = self.root / ITEMS, self.root / TABLE
+        if not self._table or not (lines.exists() and lines.stat().st_size):
+            return False
+        return not table.exists() or table.stat().st_mtime_ns < lines.stat().st_mtime_ns
 
     def _close_files(self) -> None:
         for file in self._files.values():
@@ -268,7 +283,7 @@ class CrawlFolder:
 
     def _archive(self, page: Response) -> None:
         """In a thread: compressing and writing need not hold up the crawl."""
-        path = self.root / "pages" / archive_name(body_hash(page.body))
+        path = self._page_path(body_hash(page.body))
         if not path.exists():
             self._replace(path, archive_bytes(page))
 
@@ -289,6 +304,9 @@ class CrawlFolder:
         sku = of.product_id.partition(":")[2]
         name = f"{path_segment(sku)}-{image_id[:12]}.{extension}"
         return self.root / "images" / path_segment(of.category) / name
+
+    def _page_path(self, digest: str) -> Path:
+        return self.root / "pages" / archive_name(digest)
 
     def _keep_photo(self, photo: Photo) -> dict[str, str]:
         path = self._photo_path(photo, photo.image_id, photo.extension)
@@ -316,8 +334,8 @@ def _earlier(path: Path, crawl: int) -> dict[str, float]:
     fields: dict[str, float] = {}
     if path.exists():
         for text in path.read_text("utf-8").splitlines():
-            with suppress(ValueError):  # a line that a kill cut
+            with suppress(ValueError, TypeError, LookupError):  # a line that a kill cut
                 line = json.loads(text)
                 if line["crawl"] != crawl and line["finish_reason"] in COMPLETE:
-                    fields = line["fields"]
+                    fields = dict(line["fields"])
     return fields

@@ -126,6 +126,7 @@ class Crawl:
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         self._arrived: deque[_Answer] = deque()  # to be decided; their connections are free
         self._site = site_of(spider.base_url)
+        self.last_failure = ""  # what is to be told of a shop that is down
 
     def seed(self) -> None:
         """Put the spider's start addresses to do."""
@@ -281,6 +282,7 @@ class Crawl:
         if answer.is_robots:
             self._receive_robots(host, result)
         elif isinstance(result, FetchError):
+            self.last_failure = str(result)
             outcome = decide_failure(answer.request, result, settings=self._settings)
             self._take_note(host, outcome)
         else:
@@ -317,10 +319,14 @@ class Crawl:
         """
         try:
             robots = _robots_of(result)
-        except FetchError:
+        except FetchError as error:
+            self.last_failure = str(error)
             host.robots_attempts += 1
             self._pause(host, self._settings.backoff_s(host.robots_attempts - 1))
             host.down = host.robots_attempts >= self._settings.max_attempts
+            counts = {f"errors:robots.txt {error.reason}" if host.down else "retries": 1}
+            self._frontier.settle(Settlement(counts=counts))
+            self._counts.update(counts)
             return
         host.robots = self._robots(robots.text)
         host.state = replace(host.state, robots=robots.text)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from advisor.crawling.items import Item
+from advisor.errors import DataError
 
 COLUMNS = (
     "id", "title", "category", "description", "price_minor", "currency", "availability", "brand",
@@ -21,6 +22,8 @@ def write_csv(lines: Path, table: Path) -> int:
 
     UTF-8 with a byte order mark, without which Excel reads it as something else. Images are
     separated by spaces. A cell that a spreadsheet would take for a formula begins with a "'".
+
+    Raises: DataError, with its number, for a line that is no item's.
     """
     rows = 0
     with (
@@ -30,7 +33,12 @@ def write_csv(lines: Path, table: Path) -> int:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for line in source:
-            item = Item.from_dict(json.loads(line))
+            try:
+                item = Item.from_dict(json.loads(line))
+            except (ValueError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{lines}:{rows + 1} is no line of an item: {line[:60]!r}"
+                ) from error
             writer.writerow([_cell(getattr(item, name)) for name in COLUMNS])
             rows += 1
     return rows

@@ -75,7 +75,10 @@ def explain(url: str, entries: Sequence[Entry], crawls: Sequence[PastCrawl]) -> 
                 f"{url}: not fetched, for it is of another site; "
                 f"the crawl stays on {site_of(newest.base_url)}"
             ]
-        return [f"{url}: never seen; no page that was fetched links to it"]
+        return [
+            f"{url}: never seen; no page that was fetched links to it, "
+            "or the spider follows no such links"
+        ]
     latest = max(entry.crawl for entry in entries)
     by_number = {one.crawl: one for one in crawls}
     told = []

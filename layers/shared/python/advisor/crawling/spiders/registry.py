@@ -62,7 +62,12 @@ def _declared(path: Path, base_url: str) -> Spider:
 
 
 def shop_name(spider: Spider, given: str = "") -> str:
-    """What the shop is called in items: the name given, the spider's own, or the host's."""
+    """What the shop is called in items: the name given, the spider's own, or the host's.
+
+    Raises: UsageError for a name with a ":", which parts it from the SKU in a product's id.
+    """
+    if ":" in given or not given.isprintable():
+        raise UsageError(f"shop {given!r}: a shop's name is one line of text without ':'")
     return given or (_host_name(spider.base_url) if spider.name in _GENERIC else spider.name)
 
 
