@@ -54,12 +54,14 @@ def command(*, image_dir: Path, bundle: Path, as_json: bool) -> None:
 def _print(evaluation: Evaluation) -> None:
     from cli.terminal import echo_columns
 
-    sure = evaluation.answered_accuracy
+    interval = _interval(evaluation.accuracy_interval)
     rows = [
-        ("accuracy", f"{evaluation.accuracy:.3f} on {evaluation.count} photos"),
+        ("accuracy", f"{evaluation.accuracy:.3f}{interval} on {evaluation.count} photos"),
         ("among the first three", f"{evaluation.top3_accuracy:.3f}"),
         ("sure enough to answer", f"{evaluation.answered:.3f}"),
-        ("accuracy where sure", "-" if sure is None else f"{sure:.3f}"),
+        ("accuracy where sure", _share(evaluation.answered_accuracy)),
+        ("accuracy of surest 90 %", f"{evaluation.accuracy_at_90:.3f}"),
+        ("calibration error", f"{evaluation.calibration_error:.3f}"),
     ]
     echo_columns(rows)
     click.echo()
@@ -70,15 +72,18 @@ def _print(evaluation: Evaluation) -> None:
     echo_columns([("category", "photos", "correct", "recall", "precision"), *classes],
                  right=range(1, 5))  # fmt: skip
     click.echo("\nconfusion (rows: the photo's category; columns: the answer)")
+    counts_of = {(true, said): count for true, said, count in evaluation.confusion}
     numbers = [f"{number}" for number in range(1, len(evaluation.labels) + 1)]
     matrix = [
-        (number, label, *(str(count) if count else "." for count in counts))
-        for number, label, counts in zip(
-            numbers, evaluation.labels, evaluation.confusion, strict=True
-        )
+        (number, label, *(str(counts_of.get((true, said), ".")) for said in range(len(numbers))))
+        for true, (number, label) in enumerate(zip(numbers, evaluation.labels, strict=True))
     ]
     echo_columns([("", "", *numbers), *matrix], right=[0, *range(2, len(numbers) + 2)])
 
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"

@@ -5,23 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from advisor.errors import DataError, UnreadableImageError
 from advisor.vision.bundle import Bundle
 from advisor.vision.classification import Label
 from advisor.vision.classifier import Classifier
 from training.dataset import PhotoFile
+from training.figures import (
+    Bin,
+    Coverage,
+    Interval,
+    accuracy_at,
+    calibration_curve,
+    calibration_error,
+    coverage_curve,
+    wilson,
+)
 from training.parallel import Progress, map_photos
 
+MAX_MISTAKES: Final = 200  # listed, the surest first
 _STAGE = "Classifying photos"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the classifier said of one photo; labels is empty where error tells why."""
+    """What the classifier said of one photo; labels is empty where error tells why.
+
+    image_id: sha256 of the photo's bytes, "" with an error. labels: the best three.
+    """
 
     file: PhotoFile
+    image_id: str = ""
     labels: tuple[Label, ...] = ()
     unknown: bool = False
     error: str = ""
@@ -34,32 +51,48 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """Of one label. precision is None where the label was never answered, recall without photos."""
+    """Of one label. count: photos of it; answered: photos it was answered for; correct: both.
+
+    precision and its interval are None where the label was never answered, recall without photos.
+    """
 
     count: int
+    answered: int
     correct: int
     precision: float | None
+    precision_interval: Interval | None
     recall: float | None
+    recall_interval: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How a model does on photos.
+    """How a model does on photos. Intervals are of 95 % confidence.
 
     accuracy: share of `count` readable photos whose most probable label is theirs, whether
     or not it was sure enough to say so. answered: share that was not `unknown`;
-    answered_accuracy: accuracy on these. confusion: rows are true, columns answered labels.
-    unreadable: why, by photo. skipped: photos of labels that the model does not know.
+    answered_accuracy: accuracy on these. calibration_error: expected, over the bins of
+    `calibration`. accuracy_at_90: where only the surest 90 % are answered. confusion: [index of
+    the true label, of the answered one, photos], where there are any. misclassified: the
+    surest MAX_MISTAKES. unreadable: why, by photo. skipped: photos of labels that the model does
+    not know.
     """
 
     accuracy: float
+    accuracy_interval: Interval | None
     count: int
     top3_accuracy: float
+    top3_interval: Interval | None
     answered: float
     answered_accuracy: float | None
+    answered_interval: Interval | None
+    calibration_error: float
+    calibration: tuple[Bin, ...]
+    accuracy_at_90: float
+    coverage: tuple[Coverage, ...]
     per_class: dict[str, ClassMetrics]
     labels: tuple[str, ...]
-    confusion: list[list[int]]
+    confusion: tuple[tuple[int, int, int], ...]
     misclassified: list[dict[str, Any]]
     unreadable: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -82,12 +115,18 @@ def evaluate(bundle: Bundle, files: Sequence[PhotoFile], progress: Progress) -> 
             f"the photos' categories ({_listed(sorted({file.label for file in files}))}) are none "
             f"of those the model knows ({_listed(bundle.info.labels)})"
         )
-    answers = []
-    for done, answer in enumerate(map_photos(_answerer(bundle), measured), start=1):
-        answers.append(answer)
-        progress(_STAGE, done, len(measured))
     skipped = Counter(file.label for file in files if file.label not in known)
+    answers = answer_photos(bundle, measured, progress)
     return measure(answers, bundle.info.labels, skipped=dict(sorted(skipped.items())))
+
+
+def answer_photos(bundle: Bundle, files: Sequence[PhotoFile], progress: Progress) -> list[Answer]:
+    """What the bundle says of each photo, in order, computed with all cores."""
+    answers = []
+    for done, answer in enumerate(map_photos(_answerer(bundle), files), start=1):
+        answers.append(answer)
+        progress(_STAGE, done, len(files))
+    return answers
 
 
 def measure(
@@ -103,20 +142,34 @@ def measure(
         name, reason = next(iter(unreadable.items()))
         raise DataError(f"none of {len(answers)} photos can be read, {name} first: {reason}")
     index = {label: number for number, label in enumerate(labels)}
-    confusion = [[0] * len(labels) for _ in labels]
-    for answer in read:
-        confusion[index[answer.file.label]][index[answer.labels[0].label]] += 1
+    pairs = Counter((index[one.file.label], index[one.labels[0].label]) for one in read)
+    best = np.array([answer.labels[0].probability for answer in read])
+    right = np.array([answer.correct for answer in read])
+    bins, coverage = calibration_curve(best, right), coverage_curve(best, right)
+    in_top3 = sum(map(_in_top3, read))
     sure = [answer for answer in read if not answer.unknown]
+    sure_right = sum(answer.correct for answer in sure)
+    mistakes = sorted(
+        (answer for answer in read if not answer.correct),
+        key=lambda one: -one.labels[0].probability,
+    )
     return Evaluation(
-        accuracy=_share(read, lambda answer: answer.correct) or 0.0,
+        accuracy=float(right.mean()),
+        accuracy_interval=wilson(int(right.sum()), len(read)),
         count=len(read),
-        top3_accuracy=_share(read, _in_top3) or 0.0,
+        top3_accuracy=in_top3 / len(read),
+        top3_interval=wilson(in_top3, len(read)),
         answered=len(sure) / len(read),
-        answered_accuracy=_share(sure, lambda answer: answer.correct),
-        per_class={label: _of_class(confusion, number) for label, number in index.items()},
+        answered_accuracy=sure_right / len(sure) if sure else None,
+        answered_interval=wilson(sure_right, len(sure)),
+        calibration_error=calibration_error(bins),
+        calibration=bins,
+        accuracy_at_90=accuracy_at(coverage, 0.9),
+        coverage=coverage,
+        per_class=_per_class(pairs, labels),
         labels=labels,
-        confusion=confusion,
-        misclassified=[_mistake(answer) for answer in read if not answer.correct],
+        confusion=tuple((true, said, pairs[true, said]) for true, said in sorted(pairs)),
+        misclassified=[_mistake(answer) for answer in mistakes[:MAX_MISTAKES]],
         unreadable=unreadable,
         skipped=skipped,
     )
@@ -133,26 +186,34 @@ def _answerer(bundle: Bundle) -> Callable[[], Callable[[PhotoFile], Answer]]:
                 return Answer(file=file, error=str(error))
             except OSError as error:
                 return Answer(file=file, error=f"cannot be read: {error.strerror or error}")
-            return Answer(file=file, labels=found.labels, unknown=found.unknown)
+            return Answer(
+                file=file, image_id=found.image_id, labels=found.labels, unknown=found.unknown
+            )
 
         return answer
 
     return make
 
 
-def _of_class(confusion: list[list[int]], number: int) -> ClassMetrics:
-    correct, count = confusion[number][number], sum(confusion[number])
-    answered = sum(row[number] for row in confusion)
-    return ClassMetrics(
-        count=count,
-        correct=correct,
-        precision=correct / answered if answered else None,
-        recall=correct / count if count else None,
-    )
-
-
-def _share(answers: Sequence[Answer], holds: Callable[[Answer], bool]) -> float | None:
-    return sum(map(holds, answers)) / len(answers) if answers else None
+def _per_class(pairs: Counter[tuple[int, int]], labels: tuple[str, ...]) -> dict[str, ClassMetrics]:
+    counts: Counter[int] = Counter()
+    answered: Counter[int] = Counter()
+    for (true, said), photos in pairs.items():
+        counts[true] += photos
+        answered[said] += photos
+    return {
+        label: ClassMetrics(
+            count=counts[number],
+            answered=answered[number],
+            correct=correct,
+            precision=correct / answered[number] if answered[number] else None,
+            precision_interval=wilson(correct, answered[number]),
+            recall=correct / counts[number] if counts[number] else None,
+            recall_interval=wilson(correct, counts[number]),
+        )
+        for number, label in enumerate(labels)
+        for correct in [pairs[number, number]]
+    }
 
 
 def _in_top3(answer: Answer) -> bool:
@@ -160,12 +221,13 @@ def _in_top3(answer: Answer) -> bool:
 
 
 def _mistake(answer: Answer) -> dict[str, Any]:
-    best = answer.labels[0]
     return {
         "photo": answer.file.name,
+        "image_id": answer.image_id,
         "label": answer.file.label,
-        "answer": best.label,
-        "probability": round(best.probability, 6),
+        "answers": [
+            {"label": one.label, "probability": round(one.probability, 6)} for one in answer.labels
+        ],
         "unknown": answer.unknown,
     }
 

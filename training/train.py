@@ -18,17 +18,16 @@ from typing import Any
 
 from advisor.errors import AdvisorError, UsageError
 from advisor.vision.bundle import check_target, hashes, write_bundle
-from advisor.vision.bundle_info import REPORT
 from training.backbones import Weights, resolve
 from training.calibration import best_temperature, unknown_threshold
 from training.config import TrainingConfig
 from training.dataset import count_labels, scan, split_by_size
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
 from training.features import FeatureCache
 from training.head import HeadRecipe, calibrated, train_head
+from training.measured import measure_bundle
 from training.parallel import Progress
-from training.report import render
 from training.selection import Selection, select
 from training.split import Side
 
@@ -103,10 +102,10 @@ def train(
     bundle, contents = make_bundle(
         graph, fit(selection, weights, config), photos=_golden(selection), now=datetime.now(UTC)
     )
-    test = [read.file for read in selection.of(Side.TEST)]
-    evaluation = evaluate(bundle, test, progress)
-    contents[REPORT] = render(bundle.info, evaluation).encode()
-    info = replace(bundle.info, metrics=evaluation.to_dict(), files=hashes(contents))
+    measured = measure_bundle(bundle, selection, config, progress)
+    evaluation = measured.evaluation
+    contents |= measured.files
+    info = replace(bundle.info, metrics=measured.metrics, files=hashes(contents))
     write_bundle(out, contents, info)
     return TrainingResult(
         version=info.version,

@@ -293,7 +293,8 @@ def test_what_tensorflow_works_at_ends_with_a_killed_parent(tmp_path: Path) -> N
         f"if __name__ == '__main__': in_tensorflow(wait_for_ever, {str(started)!r})\n"
     )
     (tmp_path / "parent.py").write_text(code)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     with subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment) as parent:
         wait_until(started.is_file)
         parent.kill()

@@ -5,6 +5,7 @@ labels.txt      one label a line, in the order of the probabilities
 bundle.json     BundleInfo: what it was made from, what it measured, sha256 of every file
 golden.npz      a few decoded photos and the outputs expected of them
 report.html     accuracy, confusion and misclassified photos, for people
+answers.json    what it said of each test photo, to compare it with another model
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ LABELS: Final = "labels.txt"
 INFO: Final = "bundle.json"
 GOLDEN: Final = "golden.npz"
 REPORT: Final = "report.html"
+ANSWERS: Final = "answers.json"
 FORMAT: Final = 1
 
 
