@@ -20,9 +20,7 @@ from cli.crawl_remote import ACTIONS, control
 from cli.terminal import plain
 
 if TYPE_CHECKING:
-    from advisor.crawling.crawl_settings import CrawlSettings
     from advisor.crawling.loop import Crawl
-    from advisor.crawling.spiders.base import Spider
     from advisor.crawling.statistics import Statistics
 
 NO_ITEMS_STATUS = 1
@@ -132,9 +130,18 @@ def command(
       advisor crawl schema-org --base-url https://shop.example --out shop --delay 1
       advisor crawl path/to/shop.yaml --out shop
       advisor crawl schema-org --base-url https://shop.example --out shop -s cookies=currency=EUR
-      advisor crawl harveynorman --remote start
+      advisor crawl harveynorman --remote start --limit 200 --delay 1
       advisor crawl 20261122T150000-1a2b3c --remote pause
     """
+    asked = _asked(
+        others,
+        max_items=limit,
+        delay_s=delay,
+        concurrency=concurrency,
+        max_depth=depth,
+        max_pages=pages,
+        max_seconds=None if minutes is None else minutes * 60,
+    )
     if remote:
         control(
             ctx,
@@ -142,7 +149,7 @@ def command(
             spider,
             base_url=base_url,
             shop=shop,
-            limit=limit or 0,
+            settings={name: value for some in asked for name, value in some.items()},
             stack=stack,
             as_json=as_json,
         )
@@ -152,6 +159,7 @@ def command(
         raise click.UsageError(f"Missing {missing}.")
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
+    from advisor.crawling.crawl_settings import CrawlSettings
     from advisor.crawling.fetch import Fetcher
     from advisor.crawling.folder import CrawlFolder
     from advisor.crawling.recall import fingerprint
@@ -161,16 +169,7 @@ def command(
     chosen = open_spider(spider, base_url)
     name = shop_name(chosen, shop)
     identity = {"spider": chosen.name, "base_url": chosen.base_url, "shop": name}
-    settings = _settings(
-        chosen,
-        others,
-        max_items=limit,
-        delay_s=delay,
-        concurrency=concurrency,
-        max_depth=depth,
-        max_pages=pages,
-        max_seconds=None if minutes is None else minutes * 60,
-    )
+    settings = CrawlSettings().with_overrides(chosen.settings, *asked)
     started = time.monotonic()
     with (
         CrawlFolder(
@@ -225,18 +224,15 @@ def command(
         ctx.exit(NO_ITEMS_STATUS)
 
 
-def _settings(spider: Spider, others: tuple[str, ...], **flags: Any) -> CrawlSettings:
-    """The defaults, under what the spider needs, under what the user asks for."""
-    from advisor.crawling.crawl_settings import CrawlSettings
-
+def _asked(others: tuple[str, ...], **flags: Any) -> list[dict[str, Any]]:
+    """The settings that the user asks for, the last word last."""
     given: list[dict[str, Any]] = []
     for text in others:
         name, found, value = text.partition("=")
         if not found:
             raise UsageError(f"--set {text!r} is not of the form NAME=VALUE")
         given.append({name.strip(): value.strip()})
-    asked = {name: value for name, value in flags.items() if value is not None}
-    return CrawlSettings().with_overrides(spider.settings, asked, *given)
+    return [{name: value for name, value in flags.items() if value is not None}, *given]
 
 
 def _tell(reason: str, statistics: Statistics, *, base_url: str, failure: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,11 +27,11 @@ def control(
     *,
     base_url: str,
     shop: str,
-    limit: int,
+    settings: Mapping[str, Any],
     stack: str,
     as_json: bool,
 ) -> None:
-    """Do one action. name: a spider to start, else the id of a run."""
+    """Do one action. name: a spider to start, else the id of a run. settings: of a new run."""
     from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
 
     if not name and action != "status":
@@ -38,12 +39,14 @@ def control(
             f"--remote {action} needs a {'spider' if action == 'start' else 'run'}: "
             f"advisor crawl {'harveynorman' if action == 'start' else 'RUN'} --remote {action}"
         )
+    if settings and action != "start":
+        raise UsageError(f"--remote {action} takes no settings ({', '.join(settings)})")
     crawls = RemoteCrawls(api_url_of(outputs_of(stack)))
     if not name:
         _show_all(crawls.all(), as_json=as_json)
         return
     if action == "start":
-        started = crawls.start(name, base_url=base_url, shop=shop, limit=limit)
+        started = crawls.start(name, base_url=base_url, shop=shop, settings=settings)
         if not started["started"]:
             click.echo(f"advisor: {started['reason']}: {started['run_id']}", err=True)
         name = started["run_id"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 # What EventBridge Scheduler takes; the fields of a cron expression are its own to check.
@@ -12,6 +13,21 @@ _SCHEDULE = re.compile(
     r"|cron\(\S+( \S+){5}\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
 )
 _TEXTS = ("spider", "schedule", "base_url", "shop")
+# As `advisor.aws.start_crawl` takes them; a test compares the two. It checks the values, too.
+SETTINGS = (
+    "delay_s",
+    "jitter",
+    "concurrency",
+    "max_attempts",
+    "max_depth",
+    "max_items",
+    "max_pages",
+    "max_bytes",
+    "max_seconds",
+    "min_items_a_minute",
+    "min_photo_px",
+    "sitemap",
+)
 
 
 class ShopsError(Exception):
@@ -20,13 +36,17 @@ class ShopsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledShop:
-    """A crawl and when it starts. base_url, shop: "" for the spider's own. limit: 0 for all."""
+    """A crawl and when it starts. base_url, shop: "" for the spider's own. limit: 0 for all.
+
+    settings: of each of its runs, as `advisor crawl --remote start -s NAME=VALUE`.
+    """
 
     spider: str
     schedule: str
     base_url: str = ""
     shop: str = ""
     limit: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -36,7 +56,12 @@ class ScheduledShop:
     @property
     def event(self) -> dict[str, Any]:
         """What start_crawl is called with."""
-        given = {"base_url": self.base_url, "shop": self.shop, "limit": self.limit}
+        given = {
+            "base_url": self.base_url,
+            "shop": self.shop,
+            "limit": self.limit,
+            "settings": self.settings,
+        }
         kept = {name: value for name, value in given.items() if value}
         return {"spider": self.spider, **kept, "trigger": "schedule"}
 
@@ -59,7 +84,7 @@ def read_shops(value: object) -> list[ScheduledShop]:
 def _read(entry: object, place: str) -> ScheduledShop:
     if not isinstance(entry, dict):
         raise ShopsError(f"{place} is {entry!r}; expected an object")
-    known = (*_TEXTS, "limit")
+    known = (*_TEXTS, "limit", "settings")
     for name, value in entry.items():
         if name not in known:
             raise ShopsError(f"{place} has {name!r}; expected {', '.join(known)}")
@@ -71,6 +96,12 @@ def _read(entry: object, place: str) -> ScheduledShop:
     limit = entry.get("limit", 0)
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise ShopsError(f"{place}.limit is {limit!r}; expected a whole number of items")
+    settings = entry.get("settings", {})
+    if not isinstance(settings, dict):
+        raise ShopsError(f"{place}.settings is {settings!r}; expected an object")
+    for name in settings:
+        if name not in SETTINGS:
+            raise ShopsError(f"{place}.settings has {name!r}; expected {', '.join(SETTINGS)}")
     if not _SCHEDULE.fullmatch(entry["schedule"]):
         raise ShopsError(
             f"{place}.schedule is {entry['schedule']!r}; expected one like rate(1 day), "

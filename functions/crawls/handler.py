@@ -59,7 +59,11 @@ def _start(request: Request, service: CrawlService) -> dict[str, Any]:
     try:
         asked = StartCrawl.from_event(json_object(request.body))
         started = service.start(
-            asked.spider, base_url=asked.base_url, shop=asked.shop, limit=asked.limit
+            asked.spider,
+            base_url=asked.base_url,
+            shop=asked.shop,
+            limit=asked.limit,
+            settings=asked.settings,
         )
     except UsageError as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, str(error)) from error

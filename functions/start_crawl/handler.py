@@ -38,6 +38,7 @@ def handler(
         base_url=asked.base_url,
         shop=asked.shop,
         limit=asked.limit,
+        settings=asked.settings,
         trigger=asked.trigger,
     )
     logger.info("crawl asked for", extra={**asdict(asked), **asdict(answer)})

@@ -1,4 +1,4 @@
-"""Brings lost tokens of running crawls back and ends crawls that are done; called by schedule."""
+"""Brings lost tokens back, ends crawls that are done, tells of ends; called by schedule."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def default_service() -> CrawlService:
 def handler(
     _event: object, _context: object, *, service: Callable[[], CrawlService] = default_service
 ) -> dict[str, Any]:
-    """Returns {"tokens": sent again, "finished": runs ended}."""
+    """Returns {"tokens": sent again, "finished": runs ended, "announced": ends told}."""
     swept = service().sweep()
     logger.info("crawls swept", extra=asdict(swept))
     return asdict(swept)

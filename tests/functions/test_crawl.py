@@ -231,7 +231,7 @@ def test_a_worker_that_died_is_replaced_when_its_lease_runs_out(world: World) ->
         host = json.loads(token["body"])["host"]
         leases.take_lease(FRONTIER, host, run_id=run_id, seconds=LEASE_S, now=world.service.clock())
         world.offset[0] = LEASE_S + 1
-        assert world.sweep() == {"tokens": 1, "finished": 0}
+        assert world.sweep() == {"tokens": 1, "finished": 0, "announced": 0}
         world.work_off()
     assert world.run(run_id).items == 3
 
@@ -246,7 +246,7 @@ def test_the_sweeper_brings_a_lost_token_back_once(world: World) -> None:
         assert world.sweep()["tokens"] == 0
         world.work_off()
     assert world.run(run_id).items == 3
-    assert world.sweep() == {"tokens": 0, "finished": 0}
+    assert world.sweep() == {"tokens": 0, "finished": 0, "announced": 0}
 
 
 def test_a_worker_whose_lease_was_taken_over_cannot_count_twice(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,17 +12,21 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from advisor.aws import clients, remote_crawls
+from advisor.aws import clients, remote_crawls, start_crawl
 from advisor.aws.announcing import ClosedTopic
 from advisor.aws.crawl_turns import CrawlService
+from advisor.aws.frontier import read_run
 from advisor.aws.tokens import Token, TokenQueue
+from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.errors import UsageError
 from cli.crawl import command
 from functions.crawls.handler import handler
+from infra import shops
 from tests.functions.test_crawl import Tables
 from tests.unit.crawling.loopback import Shop, product_page, serving, shop_of
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
+SETTINGS = {"spider": "harveynorman"}
 ARN = "arn:aws:sns:eu-central-1:123456789012:closed"
 
 
@@ -107,6 +112,10 @@ def test_a_crawl_is_stopped_for_good_also_when_it_is_paused(
         ("POST /crawls", {"spider": "nobody"}, "", 400, "nobody"),
         ("POST /crawls", {"spider": "harveynorman", "limit": -1}, "", 400, "limit is -1"),
         ("POST /crawls", [], "", 400, "expected an object"),
+        ("POST /crawls", SETTINGS | {"settings": 7}, "", 400, "settings is 7; expected an object"),
+        ("POST /crawls", SETTINGS | {"settings": {"delay_s": -1}}, "", 400, "delay_s is -1"),
+        ("POST /crawls", SETTINGS | {"settings": {"headers": "A: b"}}, "", 400, "'headers' is no"),
+        ("POST /crawls", SETTINGS | {"settings": {"total_s": 999}}, "", 400, "'total_s' is no"),
         ("GET /crawls/{run_id}", None, "none", 404, "no crawl run 'none'"),
         ("POST /crawls/{run_id}/stop", {}, "none", 404, "no crawl run 'none'"),
         ("POST /crawls/{run_id}/pause", {}, "none", 404, "no crawl run 'none'"),
@@ -120,9 +129,62 @@ def test_what_is_wrong_is_said_in_a_problem_document(
     assert said in problem["detail"]
 
 
+def test_a_run_keeps_to_the_settings_that_it_was_given(call: Call, service: CrawlService) -> None:
+    settings = {"max_pages": "3", "min_photo_px": 0, "jitter": 0.5, "sitemap": False}
+    with serving(shop_of(30)) as shop:
+        body = {"spider": "schema-org", "base_url": shop.url, "settings": settings}
+        status, started = call("POST /crawls", body)
+        assert status == 201
+        work_off(service)
+    _, run = call("GET /crawls/{run_id}", run_id=started["run_id"])
+    assert run["finish_reason"] == "page budget"
+    assert 3 <= run["pages"] < 33  # those of the batch that reaches the budget, too
+    assert run["settings"] == settings | {"max_pages": 3}
+
+
+def test_what_a_run_may_be_given_are_settings_of_a_crawl() -> None:
+    assert set(start_crawl.SETTINGS) < set(CrawlSettings.__dataclass_fields__)
+    assert shops.SETTINGS == start_crawl.SETTINGS
+
+
+def test_the_end_of_a_crawl_is_told_although_its_worker_died_first(
+    service: CrawlService,
+) -> None:
+    told: list[Any] = []
+
+    def dies(*_: object) -> bool:
+        raise KeyboardInterrupt("killed between the end of the run and its message")
+
+    with serving(shop_of(2)) as shop:
+        run_id = service.start("schema-org", base_url=shop.url).run_id
+        with pytest.raises(KeyboardInterrupt):
+            work_off(replace(service, announce=dies))
+        work_off(service)  # SQS brings the token again, and the run is over
+    assert read_run("frontier", run_id).status == "finished"
+    service = replace(service, announce=lambda *what: not told.append(what))
+    assert service.sweep().announced == 0  # its worker may be at it
+    later = replace(service, clock=lambda: time.time() + 61)
+    assert (later.sweep().announced, later.sweep().announced) == (1, 0)
+    ((run, lost),) = told
+    assert (run.run_id, run.finish_reason, lost) == (run_id, "finished", [])
+
+
+def test_the_end_of_a_crawl_is_told_again_until_the_topic_takes_it(
+    service: CrawlService,
+) -> None:
+    with serving(shop_of(1)) as shop:
+        service.start("schema-org", base_url=shop.url)
+        work_off(replace(service, announce=ClosedTopic(ARN).announce))  # there is no such topic
+    later = replace(service, clock=lambda: time.time() + 61)
+    assert replace(later, announce=ClosedTopic(ARN).announce).sweep().announced == 0
+    topic = clients.client("sns").create_topic(Name="closed")["TopicArn"]
+    there = replace(later, announce=ClosedTopic(topic).announce)
+    assert (there.sweep().announced, there.sweep().announced) == (1, 0)
+
+
 def test_the_end_of_a_crawl_is_announced_once(service: CrawlService) -> None:
     ended: list[Any] = []
-    service = replace(service, announce=lambda *told: ended.append(told))
+    service = replace(service, announce=lambda *told: not ended.append(told))
     with serving(shop_of(2)) as shop:
         run_id = service.start("schema-org", base_url=shop.url).run_id
         assert ended == []
@@ -194,10 +256,12 @@ def test_the_command_starts_shows_and_stops_a_crawl(
         # Between two looks at the run the functions do their work.
         monkeypatch.setattr("cli.crawl_remote.time.sleep", lambda _: work_off(service))
         arguments = ["schema-org", "--base-url", shop.url, "--remote", "start", "--json"]
-        result = CliRunner().invoke(command, arguments)
+        settings = ["--limit", "3", "--concurrency", "2", "-s", "min_items_a_minute=0"]
+        result = CliRunner().invoke(command, [*arguments, *settings])
         assert result.exit_code == 0, result.output
         run = json.loads(result.stdout)
-        assert (run["status"], run["items"]) == ("finished", 4)
+        assert (run["finish_reason"], run["items"]) == ("limit", 3)
+        assert run["settings"] == {"max_items": 3, "concurrency": 2, "min_items_a_minute": 0}
         assert "running, 0 pages" in result.stderr
     listed = CliRunner().invoke(command, ["--remote", "status"]).stdout.splitlines()
     assert len(listed) == 2
@@ -205,6 +269,8 @@ def test_the_command_starts_shows_and_stops_a_crawl(
     result = CliRunner().invoke(command, [run["run_id"], "--remote", "stop"])
     assert isinstance(result.exception, UsageError)
     assert f"crawl {run['run_id']} is finished" in str(result.exception)
+    result = CliRunner().invoke(command, [run["run_id"], "--remote", "stop", "--delay", "1"])
+    assert "--remote stop takes no settings (delay_s)" in str(result.exception)
     result = CliRunner().invoke(command, ["../x", "--remote", "stop"])
     assert "'../x' is no crawl's id" in str(result.exception)
     assert routed[0] == "POST /crawls"

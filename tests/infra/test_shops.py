@@ -18,6 +18,7 @@ def test_a_shop_becomes_the_event_of_its_schedule() -> None:
         {"spider": "harveynorman", "trigger": "schedule"},
     )
     more = {"spider": "schema-org", "shop": "x", "base_url": "https://x.test", "limit": 5}
+    more["settings"] = {"delay_s": 2}
     (shop,) = read_shops([more | {"schedule": "cron(0 4 ? * MON *)"}])
     assert (shop.title, shop.event) == ("x", {**more, "trigger": "schedule"})
 
@@ -35,6 +36,8 @@ def test_a_shop_becomes_the_event_of_its_schedule() -> None:
         ([SHOP | {"schedule": "daily"}], "shops[0].schedule is 'daily'; expected one like rate"),
         ([SHOP | {"schedule": "rate(1 days)"}], "shops[0].schedule is 'rate(1 days)'"),
         ([SHOP | {"base_url": "x.test"}], "shops[0].base_url is 'x.test'; expected http"),
+        ([SHOP | {"settings": []}], "shops[0].settings is []; expected an object"),
+        ([SHOP | {"settings": {"x": 1}}], "shops[0].settings has 'x'; expected delay_s, jitter"),
         ([SHOP, SHOP], "shops has 'harveynorman' twice"),
     ],
 )

@@ -22,14 +22,16 @@ class ClosedTopic:
 
     arn: str
 
-    def announce(self, run: RunStatus, lost_fields: Sequence[LostField]) -> None:
-        """Publish. A failure of SNS is logged, and never that of the crawl."""
+    def announce(self, run: RunStatus, lost_fields: Sequence[LostField]) -> bool:
+        """Publish; whether it was. A failure of SNS is logged, and never that of the crawl."""
+        record = asdict(run)
+        del record["announced"]  # it is, by this
         try:
             client("sns").publish(
                 TopicArn=self.arn,
                 Subject=f"Crawl {run.run_id} {run.status}",  # the shop's own words stay out of it
                 Message=json.dumps(
-                    {**asdict(run), "lost_fields": [asdict(one) for one in lost_fields]},
+                    {**record, "lost_fields": [asdict(one) for one in lost_fields]},
                     ensure_ascii=False,
                 ),
                 MessageAttributes={
@@ -40,3 +42,5 @@ class ClosedTopic:
             )
         except (BotoCoreError, ClientError):
             _logger.exception("the end of crawl %s was not announced", run.run_id)
+            return False
+        return True

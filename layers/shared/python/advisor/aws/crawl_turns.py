@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from advisor.aws.crawl_records import Heading, Recall
 from advisor.aws.crawl_store import CrawlStore, ItemTables
@@ -22,6 +22,7 @@ from advisor.aws.frontier import (
     hosts_of,
     is_running,
     list_runs,
+    mark_announced,
     new_run_id,
     next_due,
     read_run,
@@ -44,6 +45,7 @@ from advisor.errors import NotFoundError
 
 LEASE_S = 600.0  # longer than the function may run, shorter than a token stays invisible
 _BUSY_S = 10.0  # how soon to come back to a host that another run is at
+_ANNOUNCED_S = 60.0  # an end not told for so long is told by the sweep: its worker has died
 _LOOK_S = 5.0  # how often a turn looks whether its run was stopped
 # What a worker that dies may have fetched in vain. Each batch costs an object of records and one
 # of items, and a put to S3 costs as much as eight write units of DynamoDB.
@@ -70,10 +72,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did: tokens sent again, runs ended."""
+    """What a sweep did: tokens sent again, runs ended, ends told that nobody had told."""
 
     tokens: int
     finished: int
+    announced: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,9 @@ class CrawlService:
     bucket: str = ""
     tables: ItemTables | None = None
     fetcher: Callable[..., Fetch] = Fetcher
-    # Called once for each run that ended, with the fields its items lost since the run before.
-    announce: Callable[[RunStatus, Sequence[LostField]], None] = lambda *_: None
+    # Called when a run has ended, with the fields its items lost since the run before; by the
+    # sweep again until it returns True. At least once, and twice where a worker dies in between.
+    announce: Callable[[RunStatus, Sequence[LostField]], bool] = lambda *_: True
     clock: Callable[[], float] = time.time
 
     def start(
@@ -96,10 +100,12 @@ class CrawlService:
         base_url: str = "",
         shop: str = "",
         limit: int = 0,
+        settings: Mapping[str, Any] | None = None,
         trigger: Literal["manual", "schedule"] = "manual",
     ) -> StartedRun:
         """Start a crawl, unless one of that shop is going on.
 
+        settings: of this run, checked (`StartCrawl`).
         Raises: UnknownSpiderError, UsageError for a base URL that is none.
         """
         now = self.clock()
@@ -111,6 +117,7 @@ class CrawlService:
             base_url=spider.base_url,
             trigger=trigger,
             limit=limit,
+            settings=settings or {},
             earlier=self._last_complete(shop_name(spider, shop)),
         )
         first = first_requests(spider, _settings(spider, run))
@@ -172,12 +179,14 @@ class CrawlService:
         return True
 
     def sweep(self) -> Swept:
-        """Send tokens that got lost again, and end runs that have nothing left to do."""
-        sent = ended = 0
+        """Send tokens that got lost again, end runs that have nothing left to do, tell of ends."""
+        sent = ended = announced = 0
         for run in list_runs(self.frontier_table):
+            now = self.clock()
+            if not run.announced and now - _seconds(run.finished_at) > _ANNOUNCED_S:
+                announced += self._announce(run.run_id)
             if run.status != RUNNING:
                 continue
-            now = self.clock()
             for host, token_until in hosts_of(self.frontier_table, run.run_id).items():
                 due = next_due(self.frontier_table, run.run_id, host)
                 busy = holding_run(self.frontier_table, host, now=now) == run.run_id
@@ -185,7 +194,7 @@ class CrawlService:
                     self.queue.send(Token(run.run_id, host), now=now, delay_s=due - now)
                     sent += 1
             ended += self._end_if_done(run.run_id)
-        return Swept(tokens=sent, finished=ended)
+        return Swept(tokens=sent, finished=ended, announced=announced)
 
     def _crawl(self, run: RunStatus, lease: Lease, *, deadline: float) -> str:
         spider = make_spider(run.spider, run.base_url)
@@ -228,7 +237,7 @@ class CrawlService:
                 on_progress=lambda _: self._wake(run.run_id, woken),
                 recall=Recall(self.bucket, run.earlier, fingerprint=heading.fingerprint),
                 deadline=deadline,
-                started_at=datetime.fromisoformat(run.started_at).timestamp(),
+                started_at=_seconds(run.started_at),
                 batch_age_s=_BATCH_AGE_S,
                 clock=self.clock,
             )
@@ -306,9 +315,16 @@ class CrawlService:
             if_unchanged=if_unchanged,
         )
         if ended:
-            closed = read_run(self.frontier_table, run.run_id)
-            self.announce(closed, self._lost_fields(closed))
+            self._announce(run.run_id)
         return ended
+
+    def _announce(self, run_id: str) -> bool:
+        """Tell of a run's end; whether that worked."""
+        closed = read_run(self.frontier_table, run_id)
+        told = self.announce(closed, self._lost_fields(closed))
+        if told:
+            mark_announced(self.frontier_table, run_id)
+        return told
 
     def _last_complete(self, shop: str) -> str:
         """The id of the shop's newest run that came to its own end, or ""."""
@@ -333,4 +349,8 @@ class CrawlService:
 
 def _settings(spider: Spider, run: RunStatus) -> CrawlSettings:
     limit = {"max_items": run.limit} if run.limit else {}
-    return CrawlSettings().with_overrides(spider.settings, limit)
+    return CrawlSettings().with_overrides(spider.settings, limit, run.settings)
+
+
+def _seconds(time_iso: str) -> float:
+    return datetime.fromisoformat(time_iso).timestamp()

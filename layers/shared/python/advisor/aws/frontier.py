@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from boto3.dynamodb.conditions import Key
 
@@ -35,10 +37,11 @@ _RUNS = "runs"
 class RunStatus:
     """A run as it stands. Times are ISO 8601 UTC, "" before they are known.
 
-    limit: items after which it ends, 0 for none. dropped, errors: totals. todo: requests that
-    wait. settles: grows with every batch, so an equal number means that nothing changed.
-    triggers: what asked for a run of the shop while this one was going on. earlier: the shop's
-    run before this one that came to its own end, "" for none.
+    limit: items after which it ends, 0 for none. settings: what this run was given besides.
+    dropped, errors: totals. todo: requests that wait. settles: grows with every batch, so an equal
+    number means that nothing changed. triggers: what asked for a run of the shop while this one
+    was going on. earlier: the shop's run before this one that came to its own end, "" for none.
+    announced: nobody has still to be told of its end.
     """
 
     run_id: str
@@ -47,6 +50,7 @@ class RunStatus:
     base_url: str
     trigger: str = "manual"
     limit: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
     earlier: str = ""
     status: str = RUNNING
     pages: int = 0
@@ -58,6 +62,7 @@ class RunStatus:
     started_at: str = ""
     finished_at: str = ""
     finish_reason: str = ""
+    announced: bool = True
     errors_by_reason: Mapping[str, int] = field(default_factory=dict)
     dropped_by_reason: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -101,6 +106,7 @@ def start_run(table_name: str, run: RunStatus, requests: Collection[Request], *,
             "base_url": run.base_url,
             "trigger": run.trigger,
             "limit": run.limit,
+            "settings": json.dumps(dict(run.settings)),
             "earlier": run.earlier,
             "settles": 0,
             "started_at": iso(now),
@@ -142,17 +148,19 @@ def end_run(
 ) -> bool:
     """Record the end of a run and free its shop; True for the one caller that did it.
 
+    Until `mark_announced` the run is one whose end is still to be told.
     if_unchanged: only if nothing was settled since the run was read.
     """
     condition = "attribute_not_exists(finished_at)"
-    values: Row = {":status": status, ":reason": reason, ":now": iso(now)}
+    values: Row = {":status": status, ":reason": reason, ":now": iso(now), ":yes": True}
     if if_unchanged:
         condition += " AND settles = :settles"
         values[":settles"] = run.settles
     update = {
         "TableName": table_name,
         "Key": _run_key(run.run_id),
-        "UpdateExpression": "SET #status = :status, finish_reason = :reason, finished_at = :now",
+        "UpdateExpression": "SET #status = :status, finish_reason = :reason, finished_at = :now, "
+        "unannounced = :yes",
         "ConditionExpression": condition,
         "ExpressionAttributeNames": {"#status": "status"},
         "ExpressionAttributeValues": values,
@@ -164,6 +172,13 @@ def end_run(
     except client.exceptions.TransactionCanceledException:
         return False
     return True
+
+
+def mark_announced(table_name: str, run_id: str) -> None:
+    """Note that the end of a run was told."""
+    db(table_name).update_item(
+        TableName=table_name, Key=_run_key(run_id), UpdateExpression="REMOVE unannounced"
+    )
 
 
 def change_status(table_name: str, run_id: str, *, before: str, after: str) -> bool:
@@ -256,6 +271,7 @@ def _status(table_name: str, row: Row) -> RunStatus:
         base_url=row["base_url"],
         trigger=row["trigger"],
         limit=int(row["limit"]),
+        settings=json.loads(row.get("settings", "{}")),
         earlier=row.get("earlier", ""),
         status=row["status"],
         pages=figures.pages,
@@ -267,6 +283,7 @@ def _status(table_name: str, row: Row) -> RunStatus:
         started_at=row["started_at"],
         finished_at=row.get("finished_at", ""),
         finish_reason=row.get("finish_reason", ""),
+        announced="unannounced" not in row,
         errors_by_reason=figures.errors,
         dropped_by_reason=figures.dropped,
         counts=counts,

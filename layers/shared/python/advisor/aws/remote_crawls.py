@@ -51,9 +51,11 @@ class RemoteCrawls:
 
     api_url: str
 
-    def start(self, spider: str, *, base_url: str, shop: str, limit: int) -> dict[str, Any]:
+    def start(
+        self, spider: str, *, base_url: str, shop: str, settings: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Start a crawl; {"run_id", "started", "reason"}."""
-        asked = {"spider": spider, "base_url": base_url, "shop": shop, "limit": limit}
+        asked = {"spider": spider, "base_url": base_url, "shop": shop, "settings": settings}
         return self._call("POST", "crawls", asked, accepted=(200, 201, 409))
 
     def all(self) -> list[dict[str, Any]]:

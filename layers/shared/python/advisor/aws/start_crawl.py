@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
 
+from advisor.crawling.crawl_settings import checked_setting
 from advisor.errors import UsageError
 
 Trigger = Literal["manual", "schedule"]
+# What a run may be given for itself: how politely, how far and how long. The other settings say
+# who asks (headers, cookies, which a run's record would show), where to go, or what the function's
+# memory and time bear: they belong to the spider, and are deployed with it.
+SETTINGS: Final = (
+    "delay_s",
+    "jitter",
+    "concurrency",
+    "max_attempts",
+    "max_depth",
+    "max_items",
+    "max_pages",
+    "max_bytes",
+    "max_seconds",
+    "min_items_a_minute",
+    "min_photo_px",
+    "sitemap",
+)
 _TRIGGERS: dict[object, Trigger] = {"manual": "manual", "schedule": "schedule"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartCrawl:
-    """The event: which spider, for which shop, until how many items (0: all)."""
+    """The event: which spider, for which shop, until how many items (0: all), with what settings.
+
+    settings: of SETTINGS; they win over the spider's own, and over limit.
+    """
 
     spider: str
     base_url: str = ""
     shop: str = ""
     limit: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
     trigger: Trigger = "manual"
 
     @classmethod
@@ -39,5 +61,18 @@ class StartCrawl:
             base_url=event.get("base_url") or "",
             shop=event.get("shop") or "",
             limit=limit,
+            settings=_settings(event.get("settings") or {}),
             trigger=trigger,
         )
+
+
+def _settings(given: object) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UsageError(f"settings is {given!r}; expected an object of names and values")
+    for name in given:
+        if name not in SETTINGS:
+            raise UsageError(
+                f"{name!r} is no setting that a run on AWS can be given; "
+                f"expected one of {', '.join(SETTINGS)}"
+            )
+    return {name: checked_setting(name, value) for name, value in given.items()}
