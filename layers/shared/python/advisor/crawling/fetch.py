@@ -8,20 +8,19 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from typing import Any, Protocol
 
-import requests
+import certifi
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util import connection as urllib3_connection
 
 from advisor.crawling.addresses import AddressPolicy
@@ -34,6 +33,11 @@ from advisor.errors import FetchError, ForbiddenAddressError
 MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 256 * 1024  # http.client alone would take 100 lines of 64 KiB, and 100s without end
+_MAX_CONNECTIONS = 64  # to a host, and hosts
+_HEADERS = {
+    "Accept-Encoding": "gzip, deflate",
+    "Accept": "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5",
+}
 _KEPT_HEADERS = ("content-type", "location", "retry-after", "etag", "last-modified")
 
 
@@ -53,12 +57,12 @@ class Fetch(Protocol):
 
 
 class Fetcher:
-    """Fetches over requests, one session a thread, connections kept open.
+    """Fetches over urllib3, connections kept open; safe to use from many threads.
 
     A name is resolved once per connection, every address of it is checked, and the connection
     goes to the checked address. Redirects are not followed: the crawl makes each of them a
     request of its own, under the rules of the host it points to. Proxies and credentials of
-    the environment are not used.
+    the environment, and of addresses, are not used.
     """
 
     def __init__(self, policy: AddressPolicy, *, settings: CrawlSettings | None = None) -> None:
@@ -66,10 +70,19 @@ class Fetcher:
         self._settings = settings or CrawlSettings()
         self._sites = {site_of(f"http://{host}") for host, _ in policy.named}
         self._jar = CookieJar() if self._settings.keep_cookies else None  # has a lock of its own
+        self._headers = urllib3.HTTPHeaderDict(_HEADERS)
+        self._headers["User-Agent"] = self._settings.user_agent
         self._bounds = _Bounds()
-        # Its pools are safe to share between threads.
-        self._adapter = _GuardedAdapter(policy, self._bounds)
-        self._threads = threading.local()
+        self._pools = urllib3.PoolManager(
+            _MAX_CONNECTIONS,
+            maxsize=_MAX_CONNECTIONS,
+            timeout=urllib3.Timeout(connect=self._settings.connect_s, read=self._settings.read_s),
+            ca_certs=certifi.where(),
+        )
+        self._pools.pool_classes_by_scheme = {
+            "http": partial(_HTTPPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]
+            "https": partial(_HTTPSPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]
+        }  # urllib3 only calls them
 
     def fetch(self, request: Request) -> Response:
         """See `Fetch.fetch`."""
@@ -78,41 +91,51 @@ class Fetcher:
                 f"{request.url!r} is no http(s) address", reason="forbidden address"
             )
         self._bounds.start(request.url, total_s=self._settings.total_s)
-        with (
-            _named_errors(request.url),
-            self._session().get(
+        with _named_errors(request.url):
+            answer = self._pools.urlopen(
+                "GET",
                 request.url,
-                stream=True,
-                headers={**self._own_headers(request.url), **dict(request.conditions)},
-                allow_redirects=False,
-                timeout=(self._settings.connect_s, self._settings.read_s),
-            ) as answer,
-        ):
-            headers = {
-                name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers
-            }
-            self._keep_cookies(request.url, answer.raw)
-            response = Response(url=request.url, status=answer.status_code, headers=headers)
-            cut = request.kind == "robots"
-            max_bytes = ROBOTS_BYTES if cut else self._settings.bytes_for(request.kind)
-            self._bounds.allow(max_bytes)
-            body = _read(answer.raw, url=request.url, max_bytes=max_bytes, cut=cut)
-        return replace(response, body=body)
+                headers=self._headers_for(request),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            try:
+                self._keep_cookies(request.url, answer)
+                cut = request.kind == "robots"
+                max_bytes = ROBOTS_BYTES if cut else self._settings.bytes_for(request.kind)
+                self._bounds.allow(max_bytes)
+                body = _read(answer, url=request.url, max_bytes=max_bytes, cut=cut)
+            finally:
+                answer.close()  # what was not read to its end cannot serve the next request
+                answer.release_conn()
+        headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+        return Response(url=request.url, status=answer.status, headers=headers, body=body)
 
     def close(self) -> None:
         """Close the connections."""
-        self._adapter.close()
+        self._pools.clear()
 
-    def _own_headers(self, url: str) -> dict[str, str]:
-        """The headers and cookies that only the shop's own site gets."""
-        if not self._is_own(url):
-            return {}
-        cookies = [f"{name}={value}" for name, value in self._settings.cookies.items()]
-        if self._jar is not None:
-            asked = urllib.request.Request(url)  # noqa: S310 (checked; only its cookies are used)
-            self._jar.add_cookie_header(asked)
-            cookies += filter(None, [asked.get_header("Cookie")])
-        return {**self._settings.headers, **({"Cookie": "; ".join(cookies)} if cookies else {})}
+    def _headers_for(self, request: Request) -> Mapping[str, str]:
+        """Only the shop's own site gets the settings' headers, and cookies."""
+        if not self._is_own(request.url):
+            own: Mapping[str, str] = {}
+        else:
+            cookies = [f"{name}={value}" for name, value in self._settings.cookies.items()]
+            if self._jar is not None:
+                asked = urllib.request.Request(request.url)  # noqa: S310 (only for its cookies)
+                self._jar.add_cookie_header(asked)
+                cookies += filter(None, [asked.get_header("Cookie")])
+            own = {
+                **self._settings.headers,
+                **({"Cookie": "; ".join(cookies)} if cookies else {}),
+            }
+        if not own and not request.conditions:
+            return self._headers
+        headers = self._headers.copy()
+        for name, value in [*own.items(), *request.conditions]:
+            headers[name] = value
+        return headers
 
     def _keep_cookies(self, url: str, answer: Any) -> None:
         if self._jar is not None and self._is_own(url):
@@ -120,20 +143,6 @@ class Fetcher:
 
     def _is_own(self, url: str) -> bool:
         return site_of(url).partition(":")[0] in self._sites
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = _Session()
-            session.trust_env = False
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-            session.headers = {"User-Agent": self._settings.user_agent}
-            session.headers["Accept-Encoding"] = "gzip, deflate"
-            session.headers["Accept"] = "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5"
-            session.mount("http://", self._adapter)
-            session.mount("https://", self._adapter)
-            self._threads.session = session
-        return session
 
 
 def fetch_following(fetcher: Fetch, request: Request) -> Response:
@@ -183,18 +192,18 @@ def _read(raw: Any, *, url: str, max_bytes: int, cut: bool) -> bytes:
 
 @contextmanager
 def _named_errors(url: str) -> Iterator[None]:
-    """What requests and urllib3 raise as FetchError, told apart by what to count and to retry."""
+    """What urllib3 raises as FetchError, told apart by what to count and to retry."""
     try:
         yield
-    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+    except urllib3.exceptions.TimeoutError as error:
         raise FetchError(
             f"{url} did not answer in time", reason="timeout", retryable=True
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+    except LocationValueError as error:
         raise FetchError(f"{url!r} cannot be fetched: {error}", reason="bad address") from error
-    except (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError) as error:
+    except urllib3.exceptions.DecodeError as error:
         raise FetchError(f"{url} is not compressed as it says", reason="bad encoding") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise FetchError(
             f"{url} cannot be reached: {_root_cause(error)}", reason="connection", retryable=True
         ) from error
@@ -206,16 +215,6 @@ def _root_cause(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-class _Session(requests.Session):
-    """A session that leaves redirects alone.
-
-    requests looks at them also when told not to follow, and reads their bodies without a limit.
-    """
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        return None
 
 
 class _Bounds(threading.local):
@@ -282,22 +281,6 @@ class _BoundedSocket:
         return io.BufferedReader(self._reader)
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """An adapter whose connections ask an AddressPolicy where to go, and read within bounds."""
-
-    def __init__(self, policy: AddressPolicy, bounds: _Bounds) -> None:
-        self._policy = policy
-        self._bounds = bounds
-        super().__init__(pool_connections=64, pool_maxsize=64)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": partial(_HTTPPool, guard=self._policy, bounds=self._bounds),
-            "https": partial(_HTTPSPool, guard=self._policy, bounds=self._bounds),
-        }
-
-
 def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket:
     try:
         address = policy.resolve(connection.host, connection.port)
@@ -308,18 +291,11 @@ def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket
         )
     except TimeoutError as error:
         raise urllib3.exceptions.ConnectTimeoutError(connection, "connect timed out") from error
-    except OSError as error:
-        raise NewConnectionError(connection, str(error)) from error
-
-
-def _bounded_response(
-    sock: socket.socket, bounds: _Bounds, **kwargs: Any
-) -> http.client.HTTPResponse:
-    bounded: Any = _BoundedSocket(sock, bounds)
-    return http.client.HTTPResponse(bounded, **kwargs)
 
 
 class _HTTPConnection(HTTPConnection):
+    """A connection that asks an AddressPolicy where to go, and reads within bounds."""
+
     def __init__(self, *args: Any, guard: AddressPolicy, bounds: _Bounds, **kwargs: Any) -> None:
         self._guard = guard
         self._bounds = bounds
@@ -331,24 +307,12 @@ class _HTTPConnection(HTTPConnection):
     def response_class(  # type: ignore[override]  # http.client calls it, and only that
         self, sock: socket.socket, **kwargs: Any
     ) -> http.client.HTTPResponse:
-        return _bounded_response(sock, self._bounds, **kwargs)
+        bounded: Any = _BoundedSocket(sock, self._bounds)
+        return http.client.HTTPResponse(bounded, **kwargs)
 
 
-class _HTTPSConnection(HTTPSConnection):
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     """TLS still names and verifies the host: only the socket goes to the checked address."""
-
-    def __init__(self, *args: Any, guard: AddressPolicy, bounds: _Bounds, **kwargs: Any) -> None:
-        self._guard = guard
-        self._bounds = bounds
-        super().__init__(*args, **kwargs)
-
-    def _new_conn(self) -> socket.socket:
-        return _connect(self, self._guard)
-
-    def response_class(  # type: ignore[override]  # http.client calls it, and only that
-        self, sock: socket.socket, **kwargs: Any
-    ) -> http.client.HTTPResponse:
-        return _bounded_response(sock, self._bounds, **kwargs)
 
 
 class _HTTPPool(HTTPConnectionPool):
