@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from html import escape
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
 
 from advisor.crawling.messages import Page
 from advisor.crawling.urls import canonical_url, host_of, is_web_url, site_of, without_tracking
@@ -109,3 +111,5 @@ def test_hosts_and_sites() -> None:
 @example("https://b.test:8080", "http://a.test/x/")
 def test_a_link_is_joined_as_the_standard_says(link: str, page: str) -> None:
     assert Page(page, "").absolute(link) == urljoin(page, link.strip())
+    nodes = LexborHTMLParser(f'<a href="{escape(link)}"><a href="{escape(link)}">').css("a")
+    assert Page(page, "").links(nodes) == (urljoin(page, link.strip()),)

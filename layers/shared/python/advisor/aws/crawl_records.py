@@ -23,7 +23,7 @@ from typing import Any, Final
 from advisor.aws.clients import client
 from advisor.crawling.ledger import Visit
 from advisor.crawling.messages import Request
-from advisor.crawling.recall import Known, pack, unpack
+from advisor.crawling.recall import Known, unpack
 from advisor.crawling.sink import Results
 from advisor.errors import NotFoundError
 
@@ -203,7 +203,7 @@ def _visit_line(visit: Visit) -> dict[str, Any]:
         "body": visit.body,
     }
     if visit.parsed and visit.body:
-        line["parsed"] = base64.b64encode(pack(visit.parsed)).decode()
+        line["parsed"] = base64.b64encode(visit.parsed).decode()
     return line
 
 

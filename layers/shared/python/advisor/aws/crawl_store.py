@@ -20,7 +20,7 @@ from advisor.aws.clients import client
 from advisor.aws.crawl_records import Heading, RecordWriter
 from advisor.aws.frontier_rows import iso
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Response, archive_bytes, archive_name, body_hash
+from advisor.crawling.messages import ArchivedPage, archive_name
 from advisor.crawling.photos import Photo
 from advisor.crawling.sink import Results
 from advisor.naming import path_segment
@@ -81,10 +81,7 @@ class CrawlStore:
         """
         observed_at = iso(self._clock())
         self._all(
-            [
-                self._writers.submit(self._put_page, digest, page)
-                for digest, page in self._new_pages(results.pages).items()
-            ]
+            [self._writers.submit(self._put_page, page) for page in self._new_pages(results.pages)]
             + [self._writers.submit(self._records.write, results)]
             + [
                 self._writers.submit(
@@ -98,19 +95,19 @@ class CrawlStore:
         self._all([self._writers.submit(self._put_photo, photo) for photo in results.photos])
         return {}
 
-    def _new_pages(self, pages: Collection[Response]) -> dict[str, Response]:
-        """By hash, those that this turn has not archived yet."""
-        hashed = {body_hash(page.body): page for page in pages}
-        return {digest: page for digest, page in hashed.items() if digest not in self._archived}
+    def _new_pages(self, pages: Collection[ArchivedPage]) -> list[ArchivedPage]:
+        """Those that this turn has not archived yet, each once."""
+        by_digest = {page.digest: page for page in pages}
+        return [page for digest, page in by_digest.items() if digest not in self._archived]
 
-    def _put_page(self, digest: str, page: Response) -> None:
+    def _put_page(self, page: ArchivedPage) -> None:
         self._put_new(
-            PAGES + archive_name(digest),
-            archive_bytes(page),
+            PAGES + archive_name(page.digest),
+            page.data,
             ContentType="text/html",
             ContentEncoding="gzip",
         )
-        self._archived.add(digest)
+        self._archived.add(page.digest)
 
     def _put_new(self, key: str, data: bytes, **more: Any) -> None:
         """Store what is named by its content, unless it is there: neither twice, nor announced

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.fetch import MAX_HOPS, retry_after_s
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Request, Response, body_hash
+from advisor.crawling.messages import ArchivedPage, Request, Response, body_hash
 from advisor.crawling.photos import Photo, make_photo
-from advisor.crawling.recall import Known
+from advisor.crawling.recall import Known, Packed, pack
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
 from advisor.crawling.spiders.base import ParsedPage, Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
-from advisor.crawling.urls import host_of, is_web_url, site_of
+from advisor.crawling.urls import Remembered, host_of, is_web_url, site_of
 from advisor.errors import FetchError
 
 _SLOW_DOWN_STATUSES = frozenset({429, 503})
@@ -40,7 +41,7 @@ class Outcome:
     """
 
     request: Request
-    archive: Response | None = None
+    archive: ArchivedPage | None = None
     items: tuple[Item, ...] = ()
     links: tuple[str, ...] = ()
     too_deep: tuple[Request, ...] = ()
@@ -53,7 +54,7 @@ class Outcome:
     host_pause_s: float = 0.0
     unreachable: bool = False
     bytes: int = 0
-    parsed: ParsedPage | None = None
+    parsed: Packed | None = None
     unchanged: str = ""
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -181,13 +182,22 @@ class Site:
     """The shop's own site, and the hosts that are allowed besides."""
 
     def __init__(self, spider: Spider, settings: CrawlSettings) -> None:
-        self._site = site_of(spider.base_url)
-        self._hosts = settings.allowed_hosts
+        self.held = _held(site_of(spider.base_url), settings.allowed_hosts)
 
     def holds(self, url: str) -> bool:
+        return self.held[url]
+
+
+@lru_cache(maxsize=16)
+def _held(site: str, hosts: tuple[str, ...]) -> Remembered[bool]:
+    """By address, whether it is on the site, or on one of the hosts."""
+
+    def holds(url: str) -> bool:
         if not is_web_url(url):
             return False
-        return site_of(url) == self._site or (bool(self._hosts) and host_of(url) in self._hosts)
+        return site_of(url) == site or (bool(hosts) and host_of(url) in hosts)
+
+    return Remembered(holds)
 
 
 def _listed(request: Request, response: Response, site: Site) -> Outcome:
@@ -234,20 +244,23 @@ def _is_html(response: Response) -> bool:
 def _parsed(
     request: Request, response: Response, spider: Spider, shop: str, settings: CrawlSettings
 ) -> Outcome:
-    if response.body.count(b"<") - response.body.count(b"</") > _MAX_ELEMENTS:
-        return Outcome(
-            request=request,
-            archive=response,
-            errors=("too many elements",),
-            bytes=len(response.body),
-        )
+    archive = ArchivedPage.of(response)
+    size = len(response.body)
+    if _has_too_many_elements(response.body):
+        return Outcome(request=request, archive=archive, errors=("too many elements",), bytes=size)
     try:
         parsed = spider.parse(response.page())
     except Exception as error:
         name = f"spider {type(error).__name__}"
-        return Outcome(request=request, archive=response, errors=(name,), bytes=len(response.body))
+        return Outcome(request=request, archive=archive, errors=(name,), bytes=size)
     outcome = _kept(request, parsed, spider, shop, settings)
-    return replace(outcome, archive=response, bytes=len(response.body))
+    return replace(outcome, archive=archive, bytes=size)
+
+
+def _has_too_many_elements(body: bytes) -> bool:
+    if len(body) < _MAX_ELEMENTS * len("<a>"):
+        return False
+    return body.count(b"<") - body.count(b"</") > _MAX_ELEMENTS
 
 
 def _is_unchanged(response: Response, known: Known) -> bool:
@@ -261,15 +274,15 @@ def _kept(
 ) -> Outcome:
     """What is kept and followed of what a spider read off a page."""
     items, dropped = _through_stages(parsed.items, spider.stages, shop)
-    site = Site(spider, settings)
-    links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
+    held = Site(spider, settings).held
+    links = tuple(url for url in dict.fromkeys(parsed.requests) if held[url])
     errors = parsed.problems + (("too many links",) if len(links) > _MAX_LINKS else ())
     links = links[:_MAX_LINKS]
     deepest = settings.max_depth and request.depth >= settings.max_depth
     deeper = [Request(url, depth=request.depth + 1) for url in links] if deepest else []
     return Outcome(
         request=request,
-        parsed=parsed,
+        parsed=pack(parsed),
         items=items,
         links=() if deepest else links,
         too_deep=tuple(deeper),

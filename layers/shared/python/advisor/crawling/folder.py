@@ -14,10 +14,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -29,9 +27,8 @@ from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.finish import BUDGETS, COMPLETE
 from advisor.crawling.ledger import TOO_DEEP, Ledger
 from advisor.crawling.messages import (
+    ArchivedPage,
     Request,
-    Response,
-    archive_bytes,
     archive_name,
     body_hash,
 )
@@ -52,7 +49,6 @@ TABLE = "items.csv"
 CRAWLS = "crawls.jsonl"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
-_ARCHIVERS = 2  # compressing lets go of the interpreter
 
 
 def ledger_path(root: Path) -> Path:
@@ -97,12 +93,10 @@ class CrawlFolder:
         self.ledger = Ledger(ledger_path(root), writing=True)
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
-        self._archivers = ThreadPoolExecutor(_ARCHIVERS)
         self._fingerprint = fingerprint
         self._table = table or (root / TABLE).exists()
         try:
-            for left in self._state.glob("part-*"):  # by a kill
-                left.unlink()
+            (self._state / "part").unlink(missing_ok=True)  # left by a kill
             self.resumed = self._prepare({"format": FORMAT, **identity}, settings)
         except BaseException:
             self.close()
@@ -119,7 +113,8 @@ class CrawlFolder:
     def write(self, results: Results) -> Mapping[str, int]:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
-            list(self._archivers.map(self._archive, results.pages))  # raises what one raised
+            for page in results.pages:
+                self._archive(page)
             self.ledger.record(
                 self._crawl,
                 results.visits,
@@ -181,7 +176,6 @@ class CrawlFolder:
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
-        self._archivers.shutdown()
         self._close_files()
         self.ledger.close()
         self.frontier.close()
@@ -281,11 +275,10 @@ class CrawlFolder:
         file.flush()
         return file.tell()
 
-    def _archive(self, page: Response) -> None:
-        """In a thread: compressing and writing need not hold up the crawl."""
-        path = self._page_path(body_hash(page.body))
+    def _archive(self, page: ArchivedPage) -> None:
+        path = self._page_path(page.digest)
         if not path.exists():
-            self._replace(path, archive_bytes(page))
+            self._replace(path, page.data)
 
     def _recall_photo(self, request: Request) -> Known | None:
         """The photo, where it lies under the category that the item has now, as it was stored."""
@@ -324,7 +317,7 @@ class CrawlFolder:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        part = self._state / f"part-{threading.get_ident()}"
+        part = self._state / "part"
         part.write_bytes(data)
         part.replace(path)
 

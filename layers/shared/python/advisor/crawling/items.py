@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from advisor.errors import InvalidItemError
 
 REQUIRED = ("id", "title", "category", "description")
+_ALWAYS = frozenset({*REQUIRED, "images", "url"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +51,10 @@ class Item:
 
     def to_dict(self) -> dict[str, Any]:
         """The line of items.jsonl: required fields and images always, others where known."""
-        always = {*REQUIRED, "images", "url"}
         return {
             name: list(value) if name == "images" else value
-            for name, value in asdict(self).items()
-            if name in always or value not in ("", None)
+            for name in self.__dataclass_fields__  # asdict takes ten times as long
+            if (value := getattr(self, name)) not in ("", None) or name in _ALWAYS
         }
 
     @classmethod

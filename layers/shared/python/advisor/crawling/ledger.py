@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from advisor.crawling.messages import Request
-from advisor.crawling.recall import Known, pack, unpack
-from advisor.crawling.spiders.base import ParsedPage
+from advisor.crawling.recall import Known, Packed, unpack
 from advisor.errors import DataError
 
 SEEN = "seen"  # a page links to it
@@ -64,7 +63,7 @@ ON CONFLICT (key, crawl) DO UPDATE SET
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """What became of a request. body: hash of the archived one, or "". parsed: for `recall`."""
+    """What became of a request. body: hash of the archived one. parsed: for `recall`."""
 
     request: Request
     state: str
@@ -73,7 +72,7 @@ class Visit:
     detail: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
-    parsed: ParsedPage | None = None
+    parsed: Packed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +177,7 @@ class Ledger:
             self._db.executemany(
                 "REPLACE INTO parses VALUES (?, ?, ?, ?)",
                 [
-                    (_digest(visit.request.key), crawl, spider, pack(visit.parsed))
+                    (_digest(visit.request.key), crawl, spider, visit.parsed)
                     for visit in visits
                     if visit.parsed
                 ],

@@ -31,7 +31,7 @@ from advisor.crawling.finish import (
 from advisor.crawling.frontier import Frontier, HostState, Settlement
 from advisor.crawling.items import Item
 from advisor.crawling.ledger import FAILED, Visit
-from advisor.crawling.messages import KINDS, Kind, Request, Response, request_key
+from advisor.crawling.messages import KINDS, ArchivedPage, Kind, Request, Response, request_key
 from advisor.crawling.pace import Pace
 from advisor.crawling.photos import Photo
 from advisor.crawling.recall import Known
@@ -496,7 +496,7 @@ class _Tally:
     """What a batch of outcomes adds up to."""
 
     def __init__(self) -> None:
-        self.pages: list[Response] = []
+        self.pages: list[ArchivedPage] = []
         self.items: list[Item] = []
         self.photos: list[Photo] = []
         self.outcomes: list[Outcome] = []

@@ -5,17 +5,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import urljoin
 
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 from w3lib.encoding import html_to_unicode
 
-from advisor.crawling.urls import canonical_url, host_of
+from advisor.crawling.urls import Remembered, canonical_url, host_of
 
 Kind = Literal["page", "photo", "sitemap", "robots"]
 # A path with or without a query, no "//host", no "." or ".." to resolve.
@@ -24,6 +24,7 @@ _SEGMENT = r"\w[\w~%,+@-]*(?:\.\w[\w~%,+@-]*)*"
 _PATH = rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
 _ROOTED = re.compile(_PATH, re.ASCII)
 _WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
+_BASE = re.compile("<base", re.IGNORECASE)
 _NOT_UTF8 = (b"\x00", b"\x1b")  # UTF-16, ISO-2022: valid UTF-8 by accident
 KINDS: tuple[Kind, ...] = ("sitemap", "page", "photo")
 
@@ -68,9 +69,11 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields that are not empty, as plain values."""
-        values = asdict(self)
-        del values["conditions"]  # of one fetch
-        return {name: value for name, value in values.items() if value or name == "url"}
+        return {
+            name: value
+            for name in self.__dataclass_fields__
+            if (value := getattr(self, name)) and name != "conditions"  # those are of one fetch
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -136,30 +139,43 @@ class Page:
     @cached_property
     def base_url(self) -> str:
         """What relative links are relative to (`<base href>`, else the page's own address)."""
+        if not _BASE.search(self.html):  # few have one, and a selector looks at every element
+            return self.url
         base = self.tree.css_first("base[href]")
         return self.absolute(base.attributes.get("href") or "", self.url) if base else self.url
 
     def absolute(self, link: str, base: str = "") -> str:
         """The absolute form of a link; "" for one that cannot be joined."""
-        link = link.strip()
-        if not base and (plain := _joined(self._origin, link)):
+        if not base and (plain := self._plain[link]):
             return plain
         try:
-            return urljoin(base or self.base_url, link)
+            return urljoin(base or self.base_url, link.strip())
         except ValueError:  # "http://[broken"
             return ""
 
+    def links(self, nodes: Iterable[LexborNode]) -> tuple[str, ...]:
+        """The absolute forms of the nodes' `href`, in order, each once."""
+        plain = self._plain
+        hrefs = dict.fromkeys([node.attrs.get("href") or "" for node in nodes])
+        found = dict.fromkeys([plain[href] or self.absolute(href) for href in hrefs])
+        return tuple(filter(None, found))
+
     @cached_property
-    def _origin(self) -> str:
-        return urljoin(self.base_url, "/")[:-1]
+    def _plain(self) -> Remembered[str]:
+        return _plain_links(urljoin(self.base_url, "/")[:-1])
 
 
-@lru_cache(maxsize=16384)  # a shop's pages have most of their links in common
-def _joined(origin: str, link: str) -> str:
-    """The absolute form of a link with nothing to resolve, as urljoin's; "" for others."""
-    if _ROOTED.fullmatch(link):
-        return origin + link
-    return link if _WHOLE.fullmatch(link) else ""
+@lru_cache(maxsize=16)
+def _plain_links(origin: str) -> Remembered[str]:
+    """By link, its absolute form where there is nothing to resolve, as urljoin's; "" for others."""
+
+    def joined(link: str) -> str:
+        link = link.strip()
+        if _ROOTED.fullmatch(link):
+            return origin + link
+        return link if _WHOLE.fullmatch(link) else ""
+
+    return Remembered(joined)
 
 
 def body_hash(body: bytes) -> str:
@@ -172,9 +188,25 @@ def archive_name(digest: str) -> str:
     return f"{digest[:2]}/{digest}.gz"
 
 
-def archive_bytes(response: Response) -> bytes:
-    """The body gzip-compressed, the same bytes for the same body."""
-    return gzip.compress(response.body, compresslevel=1, mtime=0)  # 6 is 4 times slower, 15 % less
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivedPage:
+    """A page as it is archived. digest: `body_hash`; data: the body, gzip-compressed."""
+
+    url: str
+    status: int
+    digest: str
+    data: bytes
+
+    @classmethod
+    def of(cls, response: Response) -> Self:
+        """The same data for the same body."""
+        return cls(
+            url=response.url,
+            status=response.status,
+            digest=body_hash(response.body),
+            # Level 6 takes four times as long for 15 % less.
+            data=gzip.compress(response.body, compresslevel=1, mtime=0),
+        )
 
 
 def _utf8_or_latin(body: bytes) -> str:

@@ -8,9 +8,12 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from advisor.crawling.items import Item
 from advisor.crawling.spiders.base import ParsedPage, Spider
+
+Packed: TypeAlias = bytes  # a ParsedPage, by `pack`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ def fingerprint(spider: Spider) -> str:
     return digest.hexdigest()[:32]
 
 
-def pack(parsed: ParsedPage) -> bytes:
+def pack(parsed: ParsedPage) -> Packed:
     """A parsed page in few bytes, for `unpack`."""
     values = (
         [item.to_dict() for item in parsed.items],
@@ -53,7 +56,7 @@ def pack(parsed: ParsedPage) -> bytes:
     return zlib.compress(json.dumps(values).encode(), 1)
 
 
-def unpack(data: bytes) -> ParsedPage:
+def unpack(data: Packed) -> ParsedPage:
     """What `pack` was given."""
     items, requests, problems = json.loads(zlib.decompress(data))
     return ParsedPage(

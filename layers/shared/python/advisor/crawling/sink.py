@@ -8,7 +8,7 @@ from typing import Protocol
 
 from advisor.crawling.items import Item
 from advisor.crawling.ledger import Visit
-from advisor.crawling.messages import Request, Response
+from advisor.crawling.messages import ArchivedPage, Request
 from advisor.crawling.photos import Photo
 
 
@@ -20,7 +20,7 @@ class Results:
     too_deep: requests that are not made, as their page is at the settings' max_depth.
     """
 
-    pages: Collection[Response] = ()
+    pages: Collection[ArchivedPage] = ()
     items: Collection[Item] = ()
     photos: Collection[Photo] = ()
     visits: Collection[Visit] = ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from w3lib.url import safe_url_string
@@ -22,10 +24,33 @@ _SESSION = re.compile(r";jsessionid=[^/;?#]*", re.IGNORECASE)
 _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]*[a-z0-9-](:\d+)?/[A-Za-z0-9/_.~-]*")
 _SCHEMES = ("http://", "https://")
 MAX_CHARS = 2_000
+_REMEMBERED = 8_192  # addresses; with their answers about 2 MB
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@lru_cache(maxsize=65536)
+_T = TypeVar("_T")
+
+
+class Remembered(dict[str, _T]):
+    """What a pure function says of short texts; the last few thousand answers are kept.
+
+    For what most pages of a shop have in common: an answer that is there costs no call.
+    """
+
+    def __init__(self, function: Callable[[str], _T]) -> None:
+        self._function = function
+        super().__init__()
+
+    def __missing__(self, text: str) -> _T:
+        answer = self._function(text)
+        if len(text) <= MAX_CHARS // 10:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[text] = answer
+        return answer
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def canonical_url(url: str) -> str:
     """One form for all spellings of an address: the seen check compares these.
 
@@ -66,7 +91,7 @@ def without_tracking(url: str) -> str:
     return f"{path}?{'&'.join(kept)}" if kept else path
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_REMEMBERED)
 def host_of(url: str) -> str:
     """`host`, or `host:port` where the port is not the scheme's own; "" if there is none."""
     try:
@@ -75,7 +100,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_REMEMBERED)
 def site_of(url: str) -> str:
     """The host without a leading "www.": a shop moves its visitors between the two."""
     return host_of(url).removeprefix("www.")

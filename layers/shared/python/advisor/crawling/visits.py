@@ -18,7 +18,6 @@ from advisor.crawling.ledger import (
     PastCrawl,
     Visit,
 )
-from advisor.crawling.messages import body_hash
 from advisor.crawling.urls import site_of
 
 
@@ -39,7 +38,7 @@ def visit_of(outcome: Outcome, *, at: float) -> Visit:
 
 def _hash_of(outcome: Outcome) -> str:
     if outcome.archive:
-        return body_hash(outcome.archive.body)
+        return outcome.archive.digest
     return outcome.photo.image_id if outcome.photo else outcome.unchanged
 
 

@@ -77,7 +77,7 @@ class DeclaredSpider:
 
     def parse(self, page: Page) -> ParsedPage:
         """See `Spider.parse`. What has neither a title nor an id is no product."""
-        links = (link for rule in self.follow for link in rule.read(_root(page)))
+        links = [link for rule in self.follow for link in rule.read(_root(page))]
         requests = dict.fromkeys(page.absolute(link).partition("#")[0] for link in links)
         scopes = page.tree.css(self.each) if self.each else [_root(page)]
         found = (self._item(page, scope) for scope in scopes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,11 @@ from advisor.crawling.urls import origin_of
 BASE_URL = "https://www.harveynorman.ie"
 IMAGE_HOST = "https://hniesfp.imgix.net"
 _START_PATHS = ("/", "/tvs-headphones/")
+_CLASSES = (
+    "product-id", "product-tab-wrapper", "price", "availability", "brand", "gtin", "mpn", "pict",
+)  # fmt: skip
+_CURRENCY = "priceCurrency"
+_MARKED = ", ".join([*(f".{name}" for name in _CLASSES), f"meta[itemprop={_CURRENCY}]"])
 
 
 @dataclass(frozen=True)
@@ -41,45 +46,57 @@ class HarveyNorman:
 
     def parse(self, page: Page) -> ParsedPage:
         links = page.tree.css("ol.pager li a[href], a.product-img[href]")
-        requests = dict.fromkeys(page.absolute(link.attributes.get("href") or "") for link in links)
         title = page.tree.css_first("h1.product-title")
         items = (self._item(page, title),) if title else ()
-        return ParsedPage(items=items, requests=tuple(url for url in requests if url))
+        return ParsedPage(items=items, requests=page.links(links))
 
     def _item(self, page: Page, title: LexborNode) -> Item:
-        price = _own_price(page)
+        marked = _marked(page)
+        price = _own_price(marked["price"])
         text = price.text(deep=True) if price else ""
-        currency = page.tree.css_first("meta[itemprop=priceCurrency]")
+        currency = next(iter(marked[_CURRENCY]), None)
         hint = (currency.attributes.get("content") or "") if currency else "EUR"
         money = parse_price(clean(text), currency=hint)
-        photos = (node.attributes.get("src") or "" for node in page.tree.css(".pict"))
+        photos = (node.attributes.get("src") or "" for node in marked["pict"])
+        category = page.tree.css_first(".nav-breadcrumbs :nth-child(3)")
         return Item(
-            id=_text(page, ".product-id"),
+            id=_text(marked["product-id"]),
             title=clean(title.text(deep=True)),
-            category=_text(page, ".nav-breadcrumbs :nth-child(3)"),
-            description=_text(page, ".product-tab-wrapper", separator=" "),
+            category=_text([category] if category else []),
+            description=_text(marked["product-tab-wrapper"], separator=" "),
             images=tuple(
                 dict.fromkeys(page.absolute(src, f"{self.image_host}/") for src in photos if src)
             ),
             url=page.url,
             price_minor=money.minor if money else None,
             currency=money.currency if money else "",
-            availability=availability_of(_text(page, ".availability")),
-            brand=_text(page, ".brand"),
-            gtin=gtin_of(_text(page, ".gtin")),
-            mpn=_text(page, ".mpn"),
+            availability=availability_of(_text(marked["availability"])),
+            brand=_text(marked["brand"]),
+            gtin=gtin_of(_text(marked["gtin"])),
+            mpn=_text(marked["mpn"]),
         )
 
 
-def _text(page: Page, selector: str, *, separator: str = "") -> str:
-    """The text of the first match. separator: put where an element ends."""
-    node = page.tree.css_first(selector)
-    return clean(node.text(deep=True, separator=separator)) if node else ""
+def _marked(page: Page) -> dict[str, list[LexborNode]]:
+    """What fields stand in, by class or property; one pass, for each costs as much as links do."""
+    found: dict[str, list[LexborNode]] = {name: [] for name in (*_CLASSES, _CURRENCY)}
+    for node in page.tree.css(_MARKED):
+        names = (node.attributes.get("class") or "").split()
+        if node.tag == "meta" and node.attributes.get("itemprop") == _CURRENCY:
+            names.append(_CURRENCY)
+        for name in found.keys() & names:
+            found[name].append(node)
+    return found
 
 
-def _own_price(page: Page) -> LexborNode | None:
+def _text(nodes: Sequence[LexborNode], *, separator: str = "") -> str:
+    """The text of the first of the nodes. separator: put where an element ends."""
+    return clean(nodes[0].text(deep=True, separator=separator)) if nodes else ""
+
+
+def _own_price(prices: Sequence[LexborNode]) -> LexborNode | None:
     """The product's price: the first that stands in no other product's card."""
-    for node in page.tree.css(".price"):
+    for node in prices:
         parent = node.parent
         while parent and not parent.css_first("h1.product-title"):
             if parent.css_first("a.product-img"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from advisor.crawling.spiders.structured_data import (
 )
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
 from advisor.crawling.stages import DEFAULT_STAGES, Stage
-from advisor.crawling.urls import canonical_url, is_web_url
+from advisor.crawling.urls import Remembered, canonical_url, is_web_url
 
 _GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
 _IDS = ("sku", "productID", "productGroupID", "mpn", *_GTINS)
@@ -102,19 +101,17 @@ def _of_this_page(page: Page, products: list[Node]) -> list[Node]:
 def _links(page: Page) -> dict[str, None]:
     """The pages that this one links to, next pages first; the crawl leaves other sites out."""
     following = page.tree.css('link[rel~="next"][href], a[rel~="next"][href]')
-    found: dict[str, None] = {}
-    for node in (*following, *page.tree.css("a[href]")):
-        url = page.absolute(node.attributes.get("href") or "").partition("#")[0]
-        if url not in found and _may_be_a_page(url):
-            found[url] = None
-    return found
+    links = page.links([*following, *page.tree.css("a[href]")])
+    return {url: None for url in [link.partition("#")[0] for link in links] if _may_be_pages[url]}
 
 
-@lru_cache(maxsize=16384)  # a shop's pages have most of their links in common
 def _may_be_a_page(url: str) -> bool:
     if not is_web_url(url) or _NEVER.search(url):
         return False
     return not _FILES.search(urlsplit(url).path)
+
+
+_may_be_pages = Remembered(_may_be_a_page)
 
 
 def _item(page: Page, product: Node, trail: Node) -> Item:
