@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import (
+    AvifImagePlugin,
     ExifTags,
     GifImagePlugin,
     Image,
@@ -26,10 +27,18 @@ from PIL import (
 from PIL import __version__ as pillow_version
 
 from advisor.errors import UnreadableImageError
+from advisor.vision.colours import to_srgb
+from advisor.vision.guards import (
+    MAX_BYTES,
+    MeteredFile,
+    bounded_memory,
+    check_memory,
+    check_size,
+    photo_file,
+    received,
+)
 
 SIZE: Final = 224
-MAX_BYTES: Final = 50 * 1024 * 1024
-MAX_PIXELS: Final = 40_000_000
 # The plugins imported above are the decoders that a photo of a stranger can reach.
 ALLOWED_FORMATS: Final = tuple(
     plugin.format
@@ -38,14 +47,17 @@ ALLOWED_FORMATS: Final = tuple(
         PngImagePlugin.PngImageFile,
         WebPImagePlugin.WebPImageFile,
         GifImagePlugin.GifImageFile,
+        AvifImagePlugin.AvifImageFile,
     )
 )
-PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-v1/pillow-{pillow_version}"
+PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-srgb-v2/pillow-{pillow_version}"
 
 # A draft (the JPEG decoder's own down-scaling) of twice the size costs a third of the whole
 # decode at cosine .999; a draft of 224 flips labels.
 _DRAFT_SIZE = (2 * SIZE, 2 * SIZE)
-_BAND_PIXELS = 2_000_000  # more than a drafted JPEG has
+_BAND_PIXELS = 1_000_000  # what most drafted JPEGs have
+# What phones write; docs/decisions/0018-photo-formats.md tells why it is not read.
+_HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypheim", b"ftyphevc", b"ftypmif1"})
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -67,61 +79,85 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
     """Decode an encoded photo to the model's input.
 
     The first frame where there are several, upright by its EXIF orientation, transparent
-    parts on white, stretched to a square.
+    parts on white, colours in sRGB, stretched to a square.
 
     Returns: RGB, shape (224, 224, 3), values 0..255.
     Raises: UnreadableImageError if the bytes are no image in ALLOWED_FORMATS, are more than
-        MAX_BYTES, declare more than MAX_PIXELS pixels (checked before any is decoded), or
-        break off.
+        MAX_BYTES, declare more than MAX_PIXELS pixels or what would take more than MAX_MEMORY
+        (both are checked before any is decoded), or break off.
     """
     if not data:
         raise UnreadableImageError("an empty file (0 bytes)")
     if len(data) > MAX_BYTES:
         raise UnreadableImageError(f"{len(data)} bytes; at most {MAX_BYTES} are read")
-    with _open(data) as image:
-        received = f"{image.format} of {image.width}x{image.height} pixels, {len(data)} bytes"
-        if image.width * image.height > MAX_PIXELS:
-            raise UnreadableImageError(f"{received}; at most {MAX_PIXELS} pixels are decoded")
+    file = photo_file(data)
+    with bounded_memory(data), _open(file) as image:
+        form, size = image.format or "", image.size
+        check_size(form, size, data)
+        image.draft("RGB", _DRAFT_SIZE)  # does something for JPEG only
+        check_memory(image, size, data)
+        if isinstance(file, MeteredFile):
+            file.in_pixels = True
         try:
             return np.array(_square(image))
         except MemoryError:
             raise
         except Exception as error:  # decoders raise whatever the damage leads them to
-            raise UnreadableImageError(f"damaged {received}: {error}") from error
+            came = received(form, size, data)
+            raise UnreadableImageError(f"damaged {came}: {error}") from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(file: BytesIO) -> Image.Image:
     """The image with its header read and its pixels not."""
     try:
-        return Image.open(BytesIO(data), formats=ALLOWED_FORMATS)
+        return Image.open(file, formats=ALLOWED_FORMATS)
     except UnidentifiedImageError as error:
+        data = file.getvalue()
         expected = ", ".join(ALLOWED_FORMATS)
-        start = data[:8].hex(" ")
+        start = "HEIC" if data[4:12] in _HEIC else data[:12].hex(" ")
         text = f"no image in {expected}: {len(data)} bytes beginning with {start}"
         raise UnreadableImageError(text) from error
-    except MemoryError:
+    except (MemoryError, UnreadableImageError):
         raise
     except Exception as error:  # a header can be damaged in more ways than Pillow names
-        raise UnreadableImageError(f"damaged header, {len(data)} bytes: {error}") from error
+        length = len(file.getvalue())
+        raise UnreadableImageError(f"damaged header, {length} bytes: {error}") from error
 
 
 def _square(image: Image.Image) -> Image.Image:
-    image.draft("RGB", _DRAFT_SIZE)  # does something for JPEG only
+    if image.format in {"WEBP", "AVIF"}:
+        pixels = _first_frame(image)
+    else:
+        image.load()  # what a PNG says after its pixels counts, too
+        pixels = image
+    scaled = to_srgb(_scale(pixels), image.info.get("icc_profile", b""))
     upright = _UPRIGHT.get(_orientation(image))
-    image = _scale(image)
-    return image.transpose(upright) if upright is not None else image  # of 224x224: cheap
+    return scaled.transpose(upright) if upright is not None else scaled  # of 224x224: cheap
+
+
+def _first_frame(image: Any) -> Image.Image:
+    """The pixels of a WebP or AVIF, its decoder and what that holds let go before they are copied.
+
+    Pillow's own load() holds both at a time: 16 bytes for a pixel instead of 12.
+    image: has Pillow's private `_decoder`, which differs by format; Pillow is pinned.
+    """
+    decoder, image._decoder = image._decoder, None
+    frame = decoder.get_next() if image.format == "WEBP" else decoder.get_frame(0)
+    del decoder
+    if frame is None:
+        raise UnreadableImageError("the first frame cannot be decoded")
+    mode = image.rawmode if image.format == "WEBP" else image.mode
+    return Image.frombuffer(mode, image.size, frame[0], "raw", mode, 0, 1)
 
 
 def _scale(image: Image.Image) -> Image.Image:
-    """Bring any mode to RGB and any size to SIZE x SIZE, in the order that keeps the tones."""
+    """Bring any size to SIZE x SIZE, and any mode to RGB, L or CMYK."""
     if image.mode.startswith("I;16"):  # grey: Pillow's own conversion clips 256.. to white
         grey = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-        return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(
-            "RGB"
-        )
+        return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.width * image.height > _BAND_PIXELS:
         return _scale_in_bands(image)
-    return _rgb(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return _flat(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _scale_in_bands(image: Image.Image) -> Image.Image:
@@ -131,23 +167,26 @@ def _scale_in_bands(image: Image.Image) -> Image.Image:
     RGB and RGBA copies of 40 MP take 160 MB each.
     """
     across, down = (max(1, length // (2 * SIZE)) for length in image.size)
-    reduced = Image.new("RGB", (math.ceil(image.width / across), math.ceil(image.height / down)))
+    size = math.ceil(image.width / across), math.ceil(image.height / down)
     rows = down * max(1, _BAND_PIXELS // (image.width * down))
+    reduced = None
     for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        reduced.paste(_rgb(band).reduce((across, down)), (0, top // down))
+        band = _flat(image.crop((0, top, image.width, min(top + rows, image.height))))
+        reduced = reduced or Image.new(band.mode, size)
+        reduced.paste(band.reduce((across, down)), (0, top // down))
+    assert reduced is not None  # noqa: S101 (an image has rows)
     box = (0, 0, image.width / across, image.height / down)
     return reduced.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """RGB as a white page would show it; what transparent pixels hide stays hidden."""
+def _flat(image: Image.Image) -> Image.Image:
+    """RGB, L or CMYK as a white page would show it; what transparent pixels hide stays hidden."""
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         page = Image.new("RGB", image.size, "white")
         page.paste(image, mask=image.getchannel("A"))
         return page
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
