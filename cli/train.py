@@ -31,7 +31,14 @@ INTERRUPTED_STATUS = 130
 )
 @click.option("--test-percent", type=int, help="Photos set aside to measure. Default: 10.")
 @click.option("--validation-percent", type=int, help="Photos to calibrate on. Default: 10.")
-@click.option("--seed", type=int, help="Of the head's sampling. Default: 0.")
+@click.option(
+    "--fine-tune",
+    metavar="N|all",
+    help="Train the last N blocks of the backbone, too. Default: 12, where the backbone allows it.",
+)
+@click.option("--frozen", is_flag=True, help="Train the head alone: seconds instead of minutes.")
+@click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 6.")
+@click.option("--seed", type=int, help="Of all that is left to chance. Default: 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
 def command(
@@ -44,6 +51,9 @@ def command(
     min_images: int | None,
     test_percent: int | None,
     validation_percent: int | None,
+    fine_tune: str | None,
+    frozen: bool,
+    epochs: int | None,
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -56,10 +66,11 @@ def command(
     \b
     Examples:
       advisor train shop/images --out model
+      advisor train shop/images --out model --frozen
       advisor train photos --out model --min-images 20 --backbone mobilenet.keras
     """
     from cli.terminal import working
-    from training.config import TrainingConfig
+    from training.config import FROZEN, TrainingConfig
     from training.train import cache_folder, run
 
     options: dict[str, Any] = {
@@ -68,8 +79,12 @@ def command(
         "min_images": min_images,
         "test_percent": test_percent,
         "validation_percent": validation_percent,
+        "fine_tune": FROZEN if frozen else fine_tune,
+        "epochs": epochs,
         "seed": seed,
     }
+    if frozen and fine_tune:
+        raise click.UsageError("--frozen and --fine-tune exclude each other")
     config = TrainingConfig(**{name: v for name, v in options.items() if v is not None})
     try:
         with working() as (say, progress):

@@ -191,6 +191,7 @@ def train(demo: Demo) -> Told:
     """`advisor train` on the crawled photos, the bundle into the data bucket."""
     bucket = demo.cloud["DataBucket"]
     options = ["--min-images", str(MIN_IMAGES), "--test-percent", str(TEST_PERCENT), "--json"]
+    options.append("--frozen")  # the demo is to be quick; fine-tuning takes minutes
     options += ["--backbone", demo.backbone] if demo.backbone else []
     demo.progress.stop()  # the program shows its own
     result = _run_json(

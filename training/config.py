@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from advisor.errors import UsageError
 
 DEFAULT_BACKBONE = "mobilenet_v2_050_224"
+AUTO = "auto"  # fine-tune if the backbone can be
+ALL = "all"
+FROZEN = "0"
+_AUTO_BLOCKS = 12  # of MobileNet V2: all that come after `block_5_add`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +33,41 @@ class TrainingConfig:
     weight_decay: float = 1.0
     batch_size: int = 100
     max_error: float = 0.05  # of what is answered; less sure answers become `unknown`
+    # The blocks of the backbone that learn, too, counted from its end: a number, AUTO or ALL.
+    fine_tune: str = AUTO
+    epochs: int = 6  # of fine-tuning
+    # In all epochs together at most: a CPU does these in minutes, however many photos there are.
+    fine_tune_photos: int = 20_000
+    fine_tune_rate: float = 5e-4
+    fine_tune_decay: float = 0.02
+    fine_tune_batch: int = 32
+    label_smoothing: float = 0.1
+    min_crop: float = 0.5  # of a photo's area
+    colour: float = 0.3  # brightness, contrast and saturation change by up to this
+    averaging: float = 0.99  # of the weights over steps
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of the backbone are trained at most."""
+        return {AUTO: _AUTO_BLOCKS, ALL: 10_000}.get(self.fine_tune) or int(self.fine_tune)
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("min_images", 1), ("batch_size", 1), ("seed", 0)):
+        least_of = {"steps": 1, "min_images": 1, "batch_size": 1, "seed": 0, "epochs": 1,
+                    "fine_tune_photos": 1, "fine_tune_batch": 1}  # fmt: skip
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
-        for name in ("learning_rate", "weight_decay", "max_error"):
+        for name in ("learning_rate", "weight_decay", "max_error", "fine_tune_rate",
+                     "fine_tune_decay"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):  # also true of NaN
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        for name in ("label_smoothing", "min_crop", "colour", "averaging"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if self.fine_tune not in {AUTO, ALL} and not self.fine_tune.isdecimal():
+            raise UsageError(
+                f"fine_tune is {self.fine_tune!r}; expected a number of blocks, {AUTO!r} or {ALL!r}"
+            )
         for name, least in (("test_percent", 1), ("validation_percent", 0)):
             if not least <= getattr(self, name) <= 90:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected {least} to 90")

@@ -30,6 +30,7 @@ from training.measured import measure_bundle
 from training.parallel import Progress
 from training.selection import Selection, select
 from training.split import Side
+from training.tuning import tune
 
 Say = Callable[[str], None]
 _GOLDEN_PHOTOS = 3
@@ -98,10 +99,8 @@ def train(
         progress=progress,
     )
     _tell(selection, config, say)
-    graph = cached_graph(weights, len(selection.labels), cache, say)
-    bundle, contents = make_bundle(
-        graph, fit(selection, weights, config), photos=_golden(selection), now=datetime.now(UTC)
-    )
+    graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
+    bundle, contents = make_bundle(graph, made, photos=_golden(selection), now=datetime.now(UTC))
     measured = measure_bundle(bundle, selection, config, progress)
     evaluation = measured.evaluation
     contents |= measured.files
@@ -123,25 +122,47 @@ def train(
     )
 
 
-def fit(selection: Selection, weights: Weights, config: TrainingConfig) -> Made:
-    """Train the head on the selection's features, and calibrate it on its validation photos."""
+def fit(
+    selection: Selection,
+    weights: Weights,
+    config: TrainingConfig,
+    *,
+    cache: Path,
+    say: Say,
+    progress: Progress,
+) -> tuple[bytes, Made]:
+    """Train the head, fine-tune the backbone unless it is to stay frozen, and calibrate.
+
+    Returns: the graph with a placeholder for a head, and what goes into it.
+    """
     features, targets = selection.matrix(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     head = train_head(features, targets, len(selection.labels), recipe)
     held_out, truth = selection.matrix(Side.VALIDATION)
+    training = asdict(config)
+    tuned = None
+    if config.blocks:
+        tuned = tune(selection, weights, head, config, cache=cache, say=say, progress=progress)
+    if tuned is None:
+        graph = cached_graph(weights, len(selection.labels), cache, say)
+    else:
+        graph, head, held_out = tuned.result.graph, tuned.result.head, tuned.held_out
+        training["validation_accuracies"] = tuned.result.accuracies
+        training["best_epoch"] = tuned.result.best_epoch
     temperature = best_temperature(held_out @ head.kernel + head.bias, truth)
     head = calibrated(head, temperature)
     sure = head.probabilities(held_out)
     threshold = unknown_threshold(sure, truth, max_error=config.max_error)
-    return Made(
+    made = Made(
         weights=weights,
         labels=selection.labels,
         head=head,
         temperature=temperature,
         unknown_threshold=threshold,
         data=selection.summary(),
-        training=asdict(config),
+        training=training,
     )
+    return graph, made
 
 
 def cache_folder() -> Path:

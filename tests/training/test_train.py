@@ -29,7 +29,7 @@ from cli import classify, evaluate
 from cli import train as train_command
 from tests.training import tiny
 from training.backbones import Kind, local, resolve
-from training.config import TrainingConfig
+from training.config import FROZEN, TrainingConfig
 from training.dataset import count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
 from training.export import cached_graph
@@ -38,7 +38,9 @@ from training.selection import select
 from training.tensorflow_process import in_tensorflow
 from training.train import main, run, train
 
-CONFIG = TrainingConfig(backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300)
+CONFIG = TrainingConfig(
+    backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300, fine_tune=FROZEN
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -397,7 +399,8 @@ def test_trains_from_s3_and_stores_the_bundle_there(
                    progress=tiny.ignore).photos["train"] > 0  # fmt: skip
         monkeypatch.setattr("training.train.cache_folder", lambda: cache)
         options = ["--images", "s3://data/images", "--out", out, "--job", "first"]
-        assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5"]) == 0
+        assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5",
+                     "--fine-tune", FROZEN]) == 0  # fmt: skip
         assert ModelStore("data").missing_files(ModelStore("data").version_of_job("first")) == []
     clients.client.cache_clear()
 
@@ -408,7 +411,7 @@ def test_the_command_prints_json(
     del bundle
     monkeypatch.setattr("training.train.cache_folder", lambda: cache)
     arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
-    arguments += ["--min-images", "5", "--json"]
+    arguments += ["--min-images", "5", "--frozen", "--json"]
     result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
     figures = json.loads(result.stdout)
     assert figures["backbone"] == "tiny_backbone"

@@ -6,6 +6,7 @@ AdvisorError                  a user's or a shop's fault; one sentence tells wha
 │   ├── UnknownSpiderError    no spider of that name
 │   ├── DataError             a folder, file or S3 prefix holds not what was expected
 │   └── BackboneError         backbone weights cannot be had or are not what they should be
+│       └── NotTunableError       a backbone that cannot be fine-tuned
 ├── UnreadableImageError      bytes that are no photo we accept
 ├── InvalidItemError          an item without a required field
 ├── FetchError                a URL that could not be fetched
@@ -42,6 +43,10 @@ class DataError(UsageError):
 
 class BackboneError(UsageError):
     """Backbone weights cannot be had, or are not what they should be."""
+
+
+class NotTunableError(BackboneError):
+    """A backbone that works as it is and cannot be fine-tuned."""
 
 
 class UnreadableImageError(AdvisorError):
