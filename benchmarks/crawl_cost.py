@@ -1,4 +1,4 @@
-"""What a crawl on AWS costs: requests to DynamoDB, SQS and S3, and Lambda seconds.
+"""What a crawl on AWS costs: requests to DynamoDB, SQS (also to receive), S3, Lambda seconds.
 
 `python -m benchmarks.crawl_cost` crawls a shop of products, a photo each, with the deployed
 code's own service over tables and a queue in the emulator, counts every request, and prices it.
@@ -31,28 +31,39 @@ TABLES["prices"] = ("product_id", "observed_at")
 LAMBDA_GB = 1.0  # of the crawl function in infra/service_stack.py
 LATENCY_S = 0.05
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+_S3_GETS = {"GetObject", "HeadObject"}
+_MONTH_S = 30 * 24 * 3600
+# Lambda asks a queue by five connections, each waiting up to 20 s; the sweep runs each minute.
+IDLE_MONTH = {
+    "SQS requests": 5 * _MONTH_S / 20,
+    "Lambda requests": _MONTH_S / 60,
+    "Scheduler invocations": _MONTH_S / 60,
+}
 
 
 @contextmanager
 def counting(tables: Sequence[str]) -> Iterator[Counter[str]]:
-    """Count the requests of this process: `dynamodb writes`, `dynamodb reads`, `sqs`, `s3`.
+    """Count this process's requests by the names of `prices.PRICES`, as AWS bills them.
 
-    Also `write units` and `read units`, as DynamoDB bills them: by KB, transactions twice.
+    `DynamoDB writes` and `DynamoDB reads` are the requests, of which one may be of many units.
     """
     found: Counter[str] = Counter()
+    units = _WriteUnits()
     lock = threading.Lock()  # a crawl writes from threads
 
     def note(params: dict[str, Any], model: Any, **_: object) -> None:
         service = model.service_model.service_name
         with lock:
-            if service != "dynamodb":
-                found[service] += 1
+            if service == "sqs":
+                found["SQS requests"] += 1
+            elif service == "s3":
+                found["S3 gets" if model.name in _S3_GETS else "S3 puts"] += 1
             elif model.name in _WRITES:
-                found["dynamodb writes"] += 1
-                found["write units"] += _write_units(params)
+                found["DynamoDB writes"] += 1
+                found["DynamoDB write units"] += units.of(params)
             else:
-                found["dynamodb reads"] += 1
-                found["read units"] += _read_units(params)
+                found["DynamoDB reads"] += 1
+                found["DynamoDB read units"] += _read_units(params)
 
     watched = [table(name).meta.client for name in tables] + [client("sqs"), client("s3")]
     for one in watched:
@@ -64,24 +75,44 @@ def counting(tables: Sequence[str]) -> Iterator[Counter[str]]:
             one.meta.events.unregister("before-parameter-build", note, unique_id="counting")
 
 
-def _write_units(params: dict[str, Any]) -> int:
-    if "TransactItems" in params:
-        actions = [next(iter(one.values())) for one in params["TransactItems"]]
-        return sum(2 * _kilobytes(one.get("Item", {})) for one in actions)
-    if "RequestItems" in params:
-        writes = [one for some in params["RequestItems"].values() for one in some]
-        return sum(_kilobytes(one.get("PutRequest", {}).get("Item", {})) for one in writes)
-    return _kilobytes(params.get("Item", {}))
+class _WriteUnits:
+    """What writes are billed: by KB of the row, also of one that is updated or deleted.
+
+    So the rows that were put are remembered by size; what an update adds to one is not.
+    """
+
+    def __init__(self) -> None:
+        self._of_row: dict[str, int] = {}
+
+    def of(self, params: dict[str, Any]) -> int:
+        """The units of one request, before it is sent."""
+        if "TransactItems" in params:
+            return sum(2 * self._one(next(iter(one.values()))) for one in params["TransactItems"])
+        if "RequestItems" in params:
+            return sum(
+                self._one({"TableName": name, **write})
+                for name, writes in params["RequestItems"].items()
+                for one in writes
+                for write in one.values()
+            )
+        return self._one(params)
+
+    def _one(self, write: dict[str, Any]) -> int:
+        name = write["TableName"]
+        row = write.get("Item") or write["Key"]
+        key = f"{name} {[row[one] for one in TABLES[name]]}"
+        before = self._of_row.get(key, 1)
+        if "Item" not in write:
+            return before
+        # And again for the index by GTIN, which holds whole products.
+        self._of_row[key] = math.ceil(_size(row) / 1024) * (2 if row.get("gtin") else 1)
+        return max(before, self._of_row[key])
 
 
 def _read_units(params: dict[str, Any]) -> int:
     if "RequestItems" in params:
         return sum(len(one["Keys"]) for one in params["RequestItems"].values())
     return 1
-
-
-def _kilobytes(item: Any) -> int:
-    return max(1, math.ceil(_size(item) / 1024))
 
 
 def _size(value: Any) -> int:
@@ -92,19 +123,19 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, bytes) else len(str(value).encode())
 
 
-def crawl(url: str, service: CrawlService) -> tuple[RunStatus, float]:
-    """Crawl a shop to its end, turn by turn; the run, and the seconds its turns took."""
+def crawl(url: str, service: CrawlService) -> tuple[RunStatus, list[float]]:
+    """Crawl a shop to its end, turn by turn; the run, and the seconds that each turn took."""
     run_id = service.start("schema-org", base_url=url).run_id
     queue = service.queue.queue_url
-    seconds = 0.0
+    turns = []
     while (run := read_run(service.frontier_table, run_id)).status == "running":
         answer = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1)
         for message in answer.get("Messages", []):
             start = time.monotonic()
             service.take_turn(Token.from_record({"body": message["Body"]}), budget_s=200)
-            seconds += time.monotonic() - start
+            turns.append(time.monotonic() - start)
             client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    return run, seconds
+    return run, turns
 
 
 def make_service() -> CrawlService:
@@ -150,31 +181,23 @@ def main() -> None:
             shop.pages = Slow(shop_of(products))
             for name in ("first crawl", "crawled again, nothing changed"):
                 with counting(tuple(TABLES)) as counts:
-                    run, seconds = crawl(shop.url, service)
-                _print(name, run, counts, seconds)
+                    run, turns = crawl(shop.url, service)
+                _print(name, run, counts, turns)
+        print("\nper month, also when nothing is crawled, without what a sweep reads")
+        print("\n".join(prices.lines(IDLE_MONTH)))
 
 
-def _print(name: str, run: RunStatus, counts: Counter[str], seconds: float) -> None:
-    pages = run.pages
-    print(f"\n{name}: {pages} pages, {run.items} items, {run.photos} photos")
-    print(f"{'per 1,000 pages':<22}{'number':>10}{'USD':>10}   ({prices.AS_OF})")
-    rows = (
-        ("DynamoDB writes", "dynamodb writes", 0.0),
-        ("  write units", "write units", prices.DYNAMODB_WRITE_UNIT),
-        ("DynamoDB reads", "dynamodb reads", 0.0),
-        ("  read units", "read units", prices.DYNAMODB_READ_UNIT),
-        ("SQS requests", "sqs", prices.SQS_REQUEST),
-        ("S3 puts", "s3", prices.S3_PUT),
+def _print(name: str, run: RunStatus, counts: Counter[str], turns: list[float]) -> None:
+    thousand = run.pages / 1000
+    billed = {one: counts[one] / thousand for one in prices.PRICES if counts[one]}
+    billed["Lambda GB-seconds"] = sum(turns) * LAMBDA_GB / thousand
+    billed["Lambda requests"] = len(turns) / thousand
+    print(f"\n{name}: {run.pages} pages, {run.items} items, {run.photos} photos; per 1,000 pages")
+    print("\n".join(prices.lines(billed)))
+    print(
+        f"a page: {counts['DynamoDB writes'] / run.pages:.2f} writes to DynamoDB of "
+        f"{counts['DynamoDB write units'] / run.pages:.2f} units"
     )
-    total = 0.0
-    for text, key, price in rows:
-        number = 1000 * counts[key] / pages
-        total += number * price
-        print(f"{text:<22}{number:>10.0f}{f'{number * price:.5f}' if price else '':>10}")
-    cost = 1000 * seconds / pages * LAMBDA_GB * prices.LAMBDA_GB_SECOND
-    print(f"{'Lambda GB-seconds':<22}{1000 * seconds * LAMBDA_GB / pages:>10.1f}{cost:>10.5f}")
-    print(f"{'in all':<22}{'':>10}{total + cost:>10.5f}")
-    print(f"writes a page: {counts['dynamodb writes'] / pages:.2f}")
 
 
 if __name__ == "__main__":

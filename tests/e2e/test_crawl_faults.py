@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import requests
 from click.testing import CliRunner
 
 from advisor.aws.clients import client, table
 from advisor.aws.crawl_turns import CrawlService
-from advisor.aws.frontier import RunStatus, read_run
+from advisor.aws.frontier import FINISHED, RunStatus, end_run, read_run
 from advisor.aws.frontier_rows import run_host_key
+from advisor.aws.remote_crawls import RemoteCrawls
 from advisor.aws.tokens import TokenQueue
+from cli import replay
 from cli.crawl import command
 from local.cloud import Cloud
 from tests.unit.crawling.loopback import Answer, Shop, serving, shop_of
@@ -188,3 +191,105 @@ def test_a_stopped_crawl_soon_asks_no_more(cloud: Cloud) -> None:
         time.sleep(1)
         assert len(log) == asked < 150
     assert read_run(cloud["FrontierTable"], run_id).finish_reason == "stopped"
+
+
+def told(*arguments: str) -> str:
+    """What `advisor crawl` prints."""
+    result = CliRunner().invoke(command, [*arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_paused_crawl_rests_and_goes_on_where_it_was(cloud: Cloud, tmp_path: Any) -> None:
+    """Through the deployed routes, which let in nobody who does not sign."""
+    pages = shop_of(60)
+    with slow_shop(pages) as (shop, log):
+        crawls = RemoteCrawls(cloud.api_url)
+        run_id = crawls.start("schema-org", base_url=shop.url, shop="", settings={})["run_id"]
+        wait_until(lambda: len(log) > 20)
+        answer = requests.post(f"{cloud.api_url}/crawls/{run_id}/stop", json={}, timeout=30)
+        assert answer.status_code == 403
+        assert "paused" in told(run_id, "--remote", "pause")
+        time.sleep(7)  # a turn looks every five seconds
+        asked = len(log)
+        cloud.invoke("SweepCrawls", {})
+        time.sleep(1)
+        assert len(log) == asked < 2 * 60
+        assert crawls.status(run_id)["todo"] > 0
+        assert "finished (finished)" in told(run_id, "--remote", "resume")
+        run = read_run(cloud["FrontierTable"], run_id)
+        assert items_on_aws(cloud, shop, run_id) == items_on_a_laptop(pages, tmp_path)
+    assert (run.status, run.items, run.photos, run.errors) == ("finished", 60, 60, 0)
+    assert log.least_gap() >= DELAY_S
+    assert len(log) == len(set(log))  # robots.txt, too: its host's row remembers it
+
+
+def test_what_was_crawled_is_asked_and_replayed_from_a_laptop_and_not_parsed_again(
+    cloud: Cloud, tmp_path: Any
+) -> None:
+    pages = shop_of(25)
+    for path, page in pages.items():
+        page.headers["ETag"] = f'"{path}"'
+        page.then = Answer(status=304) if "/photos/" not in path else None
+    with serving(pages) as shop:
+        first, second = (
+            json.loads(
+                told("schema-org", "--base-url", shop.url, "--remote", "start", "--json",
+                     "-s", "concurrency=4")
+            )
+            for _ in range(2)
+        )  # fmt: skip
+        assert second["counts"]["unchanged"] == first["pages"] == second["pages"]
+        assert second["settings"] == {"concurrency": 4}
+        once = items_on_aws(cloud, shop, first["run_id"])
+        assert items_on_aws(cloud, shop, second["run_id"]) == once
+    assert len(once) == 25
+    assert "unchanged; 1 items" in told("why", f"{shop.url}/p/7", "--remote")
+    assert "found on" in told("why", f"{shop.url}/p/7", "--remote")
+    for run in (first, second):  # the shop is gone
+        arguments = [run["run_id"], "--remote", "--out", str(tmp_path / "x"), "--json"]
+        result = CliRunner().invoke(replay.command, arguments)
+        assert result.exit_code == 0, result.output
+        lines = (tmp_path / "x" / "replay.jsonl").read_bytes().splitlines()
+        assert comparable(lines, shop) == once
+        figures = json.loads(result.stdout)
+        assert (figures["pages"], figures["items"]["before"]) == (run["pages"], 25)
+
+
+def test_the_end_of_a_crawl_is_told_although_its_worker_died_before(cloud: Cloud) -> None:
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    client("sns").subscribe(
+        TopicArn=cloud["ClosedTopicArn"], Protocol="sqs", Endpoint=arn["QueueArn"]
+    )
+    messages: list[dict[str, Any]] = []
+
+    def has_told(run_id: str) -> bool:
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        messages.extend(json.loads(json.loads(one["Body"])["Message"]) for one in found)
+        return run_id in [one["run_id"] for one in messages]
+
+    with serving(shop_of(3)) as shop:
+        lost = sqs.create_queue(QueueName="lost-tokens")["QueueUrl"]
+        nowhere = TokenQueue(lost, cloud["FrontierTable"])
+        service = CrawlService(frontier_table=cloud["FrontierTable"], queue=nowhere)
+        dead = service.start("schema-org", base_url=shop.url).run_id
+        # What a worker does before it publishes; then it dies.
+        run = read_run(cloud["FrontierTable"], dead)
+        assert end_run(
+            cloud["FrontierTable"], run, status=FINISHED, reason="finished", now=time.time() - 120
+        )
+        cloud.invoke("SweepCrawls", {})
+        wait_until(lambda: has_told(dead))
+        alive = start(cloud, shop)
+        wait_until(lambda: has_told(alive))
+    cloud.invoke("SweepCrawls", {})
+    has_told("")
+    by_run = {one["run_id"]: one for one in messages}
+    assert sorted(one["run_id"] for one in messages if one["run_id"] in (dead, alive)) == sorted(
+        [dead, alive]
+    )
+    assert by_run[alive]["items"] == 3
+    assert by_run[alive]["finish_reason"] == "finished"
+    assert by_run[alive]["lost_fields"] == []

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -284,6 +285,26 @@ def test_what_a_crash_left_unclaimed_is_fetched_and_nothing_twice(world: World) 
                 taken += more
         found = [request.url for request in taken]
         assert len(found) == len(set(found)) == 251  # and the start page
+
+
+def test_what_one_turn_claimed_the_others_of_its_run_have_seen(world: World) -> None:
+    with serving(shop_of(1)) as shop:
+        run_id = world.start(shop)["run_id"]
+        take = partial(leases.take_lease, FRONTIER, run_id=run_id, seconds=60, now=0)
+        here, there = take("a.example"), take("b.example")
+        assert here is not None
+        assert there is not None
+        photo = Request("https://img.example/1.jpg", kind="photo")
+        keys = ["item:1", "item:2", photo.key]
+        with _frontier(here) as one, _frontier(there) as two:
+            assert two.unseen(keys) == set(keys)  # it has looked before
+            one.settle(Settlement(claimed=["item:1"], new=[photo]))
+            assert one.unseen(keys) == two.unseen(keys) == {"item:2"}
+        with _frontier(here) as later:
+            assert later.unseen(keys) == {"item:2"}
+        with _frontier(take("img.example")) as images:  # type: ignore[arg-type] # nobody has it
+            taken = images.take("img.example", kinds=KINDS, limit=5, now=1e9)
+        assert [request.url for request in taken] == [photo.url]
 
 
 def _frontier(lease: leases.Lease) -> HostFrontier:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from functools import partial
 from typing import Any, Final
 
 from advisor.aws.clients import client
+from advisor.aws.frontier_rows import key_digest
 from advisor.crawling.ledger import Visit
 from advisor.crawling.messages import Request
 from advisor.crawling.recall import Known, unpack
@@ -133,7 +133,7 @@ class Recall:
             return None
         if self._pages is None:
             self._pages = self._read()
-        page = self._pages.get(_digest(request.key))
+        page = self._pages.get(key_digest(request.key))
         if page is None:
             return None
         parsed, body, headers = page
@@ -148,7 +148,7 @@ class Recall:
                     ours = line["run"]["fingerprint"] == self._fingerprint
                 elif ours and "parsed" in line:
                     parsed = base64.b64decode(line["parsed"])
-                    key = _digest(Request.from_dict(line["visit"]).key)
+                    key = key_digest(Request.from_dict(line["visit"]).key)
                     pages[key] = (parsed, line["body"], _validators(line))
                     size += len(parsed) + _ENTRY_BYTES
                 if size >= MAX_RECALLED_BYTES:
@@ -218,7 +218,3 @@ def _validators(line: Mapping[str, Any]) -> Mapping[str, str]:
     return {
         name: headers[name] for name in ("etag", "last-modified", "content-type") if name in headers
     }
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

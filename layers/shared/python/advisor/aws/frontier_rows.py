@@ -5,7 +5,8 @@ runs (run id)                 a run: what it crawls, its status, its counters
 shop#SHOP (-)                 the run that is going on for the shop
 run#RUN (host#HOST)           a host of the run, and until when a token of it is on its way
 todo#RUN#HOST (due#batch)     up to 100 requests that wait, compressed
-seen#RUN#KEY (-)              a request or an item that the run has seen, and the batch it is in
+seen#RUN#KEY (-)              a page that the run has seen, and the batch it is in
+claimed#RUN (time#batch)      photos and items that the run has seen, up to 1,000 by their hash
 host#HOST (-)                 lease, next allowed time and robots.txt, shared by all runs
 """
 
@@ -26,6 +27,8 @@ from advisor.aws.clients import table
 from advisor.crawling.messages import Request
 
 KEPT_S = 30 * 24 * 3600  # what belongs to a run expires so long after it was written
+_DIGEST_BYTES = 16
+CLAIMS_A_ROW = 1000  # 16 KB; a batch has some dozens, and a write unit holds 60
 REQUESTS_A_ROW = 100  # BatchGetItem, which checks them, takes as many
 ONLY = "-"  # the sort key where a partition has one row
 
@@ -88,8 +91,35 @@ def due_key(due: float) -> str:
 
 
 def seen_key(run_id: str, key: str) -> Row:
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return {"pk": f"seen#{run_id}#{digest}", "sk": ONLY}
+    return {"pk": f"seen#{run_id}#{key_digest(key).hex()}", "sk": ONLY}
+
+
+def key_digest(key: str) -> bytes:
+    """What a key is told by where there are many."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+
+
+def claimed_partition(run_id: str) -> str:
+    return f"claimed#{run_id}"
+
+
+def claimed_rows(run_id: str, keys: Iterable[str], *, now: float) -> list[Row]:
+    """Rows that say that these keys are seen."""
+    return [
+        {
+            "pk": claimed_partition(run_id),
+            "sk": f"{due_key(now)}#{secrets.token_hex(4)}",
+            "digests": b"".join(some),
+            "expires_at": int(now) + KEPT_S,
+        }
+        for some in _batched([key_digest(key) for key in keys], CLAIMS_A_ROW)
+    ]
+
+
+def claimed_in(row: Row) -> set[bytes]:
+    """The digests of a row of `claimed_rows`."""
+    data = bytes(row["digests"])
+    return {data[at : at + _DIGEST_BYTES] for at in range(0, len(data), _DIGEST_BYTES)}
 
 
 def run_host_key(run_id: str, host: str) -> Row:

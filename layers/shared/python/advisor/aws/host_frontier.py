@@ -2,11 +2,12 @@
 
 Exactly once without a transaction per address: a page's new links are first written as to-do
 rows, then claimed one by one with a conditional put that names the row. A turn that takes a row
-fetches only what the row has claimed, claiming what a crash left unclaimed. Photos are claimed in
-batches without the condition, which costs a request for 25 instead of one: where two hosts find
-the same photo at the same moment, it may be fetched twice and is stored once. What a batch settled
-(rows shrunk or deleted, counters) is one transaction, so a worker that lost its lease cannot
-count anything twice.
+fetches only what the row has claimed, claiming what a crash left unclaimed. Photos and items are
+claimed without the condition, all of a batch in one row, which every turn of the run reads: a
+write unit holds 60 of them. Where two hosts find the same photo at the same moment, or a worker
+dies between the two writes, it may be fetched twice and is stored once. What a batch settled (rows
+shrunk or deleted, counters) is one transaction, so a worker that lost its lease cannot count
+anything twice.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from advisor.aws.frontier_rows import (
     ONLY,
     Row,
     TodoRow,
+    claimed_in,
+    claimed_partition,
+    claimed_rows,
     db,
     due_key,
     get_all,
+    key_digest,
     put_all,
     query,
     seen_key,
@@ -40,6 +45,8 @@ from advisor.crawling.messages import Kind, Request
 _WRITERS = 16
 _ROWS_A_TRANSACTION = 90  # of 100 that DynamoDB takes
 _MAX_CACHED = 200_000
+_PACKED = ("photo:", "item:")  # keys that are claimed many in a row
+_CLOCKS_DIFFER_S = 10.0  # between two workers, at most
 
 
 class LeaseLostError(Exception):
@@ -70,6 +77,8 @@ class HostFrontier:
         self._taken: dict[str, TodoRow] = {}  # by batch; requests shrink as they are settled
         self._touched: set[str] = set()
         self._cache: set[str] = set()
+        self._claimed: set[bytes] = set()  # of photos and items
+        self._looked_at = 0.0
         self._known_hosts = {lease.host}
         self._writers = ThreadPoolExecutor(_WRITERS)
 
@@ -93,10 +102,14 @@ class HostFrontier:
 
     def unseen(self, keys: Iterable[str]) -> set[str]:
         asked = {key for key in keys if key not in self._cache}
-        rows = {seen_key(self._run_id, key)["pk"]: key for key in asked}
+        packed = {key for key in asked if key.startswith(_PACKED)}
+        rows = {seen_key(self._run_id, key)["pk"]: key for key in asked - packed}
         found = get_all(self._table, [{"pk": pk, "sk": ONLY} for pk in rows], "pk")
         seen = {rows[str(row["pk"])] for row in found}
         self._remember(seen)
+        if packed:
+            self._look_at_claimed()
+            seen |= {key for key in packed if key_digest(key) in self._claimed}
         return asked - seen
 
     def take(self, host: str, *, kinds: Collection[Kind], limit: int, now: float) -> list[Request]:
@@ -129,12 +142,11 @@ class HostFrontier:
         self._add(settlement.new)
         now = self._clock()
         again = todo_rows(self._run_id, settlement.retries)
-        claims = [
-            {**seen_key(self._run_id, key), "expires_at": int(now) + KEPT_S}
-            for key in settlement.claimed
-        ]
+        photos = [one.key for one in settlement.new if one.kind == "photo"]
+        claimed = [*settlement.claimed, *photos]
+        claims = claimed_rows(self._run_id, claimed, now=now)
         put_all(self._table, [*(row.to_row(now) for row in again), *claims])
-        self._remember(settlement.claimed)
+        self._claimed.update(map(key_digest, claimed))
         self._shrink({*settlement.done, *(request for request, _ in settlement.retries)})
         self._commit(settlement.counts)
 
@@ -149,9 +161,7 @@ class HostFrontier:
         pages = [claim for claim in claims if claim[0].kind == "page"]
         for claim in [self._writers.submit(self._claim, one.key, batch) for one, batch in pages]:
             claim.result()
-        photos = {one.key: batch for one, batch in claims if one.kind == "photo"}
-        put_all(self._table, [self._seen_row(key, batch) for key, batch in photos.items()])
-        self._remember(one.key for one, _ in claims)
+        self._remember(one.key for one, _ in pages)
         for host in {row.host for row in rows} - {self._lease.host}:
             self._on_work(host)
 
@@ -164,6 +174,14 @@ class HostFrontier:
                 ConditionExpression="attribute_not_exists(pk)",
             )
         self._known_hosts.add(host)
+
+    def _look_at_claimed(self) -> None:
+        """Learn which photos and items other turns have claimed since the last look."""
+        since = max(0.0, self._looked_at - _CLOCKS_DIFFER_S)
+        self._looked_at = self._clock()
+        partition = Key("pk").eq(claimed_partition(self._run_id))
+        for row in query(self._table, partition & Key("sk").gt(due_key(since))):
+            self._claimed |= claimed_in(row)
 
     def _claim(self, key: str, batch: str) -> bool:
         """Claim an address for a row; False if another row has it."""
@@ -185,14 +203,16 @@ class HostFrontier:
 
     def _owned(self, todo: TodoRow) -> list[Request]:
         """The row's requests without those that another row has claimed."""
-        keys = {one.key: seen_key(self._run_id, one.key) for one in todo.requests}
+        keys = {
+            one.key: seen_key(self._run_id, one.key) for one in todo.requests if one.kind != "photo"
+        }
         claimed = {
             str(row["pk"]): str(row.get("claimed_by", ""))
             for row in get_all(self._table, keys.values(), "pk, claimed_by")
         }
         own = []
         for one in todo.requests:
-            owner = claimed.get(keys[one.key]["pk"], "")
+            owner = claimed.get(keys[one.key]["pk"], "") if one.key in keys else todo.batch
             if (
                 one.attempts
                 or owner == todo.batch
