@@ -33,6 +33,7 @@ TOKEN_VISIBILITY_S = 900
 CRAWL_WORKERS = 8  # hosts crawled at a time
 CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
+PUBLISH_MAX_P = 0.05  # how likely a new model's gain over the one in use may be by chance
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
 CLASSIFY_ROUTES = ("POST /classify", "POST /suggestions")
@@ -252,6 +253,7 @@ class ServiceStack(Stack):
                 "data_bucket": storage.data.bucket_name,
                 "uploads_bucket": storage.uploads.bucket_name,
                 "photos_queue_url": self.photos.queue_url,
+                "publish_max_p": f"{PUBLISH_MAX_P:g}",
             },
             timeout_s=300,
             memory_mb=512,

@@ -1,4 +1,7 @@
-"""Publishes a model that is no worse than the one in use, and has all photos seen by it."""
+"""Publishes a model that is better than the one in use, or goes back to the one before it.
+
+Whichever model comes into use has every photo of the catalog seen by it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from aws_lambda_powertools import Logger
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, announcement, photos_under
 from advisor.aws.queues import MAX_BATCH, send_batch
-from advisor.errors import BundleError, NoModelError, UsageError
+from advisor.errors import NotBetterError, UsageError
 from advisor.settings import Settings
+from advisor.vision.gate import MAX_P
+from advisor.vision.publishing import CurrentModel, publish, read_bundle_info, rollback
 
 PHOTOS_PER_MESSAGE: Final = 10
 
@@ -28,17 +33,20 @@ class Services:
     uploads_bucket: str
     photos_queue_url: str
     models: ModelStore
+    max_p: float = MAX_P
 
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """The event. force: publish even a worse model. reason: why, for the log.
+    """The event. version: of a stored bundle; or job: the training job that made one.
 
-    version: of a stored bundle, or "" where `job` names the training job that made it.
+    rollback: or go back to the model before the one in use. force: publish even a model
+    that is not better; then reason tells why.
     """
 
-    version: str
-    job: str
+    version: str = ""
+    job: str = ""
+    rollback: bool = False
     force: bool = False
     reason: str = ""
 
@@ -46,23 +54,22 @@ class PublishRequest:
     def from_event(cls, event: dict[str, Any]) -> PublishRequest:
         """Read the event.
 
-        Raises: UsageError if it names neither a version nor a job, or both.
+        Raises: UsageError if it names not exactly one of version, job and rollback, or is forced
+            without a reason.
         """
         version, job = (event.get(name, "") for name in ("version", "job"))
-        if not isinstance(version, str) or not isinstance(job, str) or bool(version) == bool(job):
+        rollback, force = (event.get(name) is True for name in ("rollback", "force"))
+        if not isinstance(version, str) or not isinstance(job, str) or (
+            bool(version) + bool(job) + rollback != 1
+        ):  # fmt: skip
             raise UsageError(
                 f"version is {version!r} and job {job!r}; expected the version of a stored bundle,"
-                " or the name of the training job that made it"
+                " or the name of the training job that made it, or rollback"
             )
-        return cls(version, job, event.get("force") is True, str(event.get("reason") or ""))
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a model may be published, and why."""
-
-    publish: bool
-    reason: str
+        reason = str(event.get("reason") or "").strip()
+        if force and not reason:
+            raise UsageError("force without a reason; expected one, for the history")
+        return cls(version, job, rollback, force, reason)
 
 
 @cache
@@ -74,6 +81,7 @@ def default_services() -> Services:
         uploads_bucket=settings.uploads_bucket,
         photos_queue_url=settings.photos_queue_url,
         models=ModelStore(settings.data_bucket),
+        max_p=float(settings.publish_max_p),
     )
 
 
@@ -83,58 +91,50 @@ def handler(
     *,
     services: Callable[[], Services] = default_services,
 ) -> dict[str, Any]:
-    """Publish the model that the event names, unless it is worse than the one in use.
+    """Publish the model that the event names, if it is better than the one in use; or roll back.
 
-    Returns: published, version, accuracy, previous, requeued (photos), reason.
-    Raises: UsageError for an event that names no bundle; NotFoundError, BundleError if no whole
-        bundle of that version is stored.
+    Returns: published, version, accuracy, previous, requeued (photos), reason. A model that is
+        not better is an answer, not an error: nothing failed.
+    Raises: UsageError for an event that names no bundle, and where there is nothing to go back
+        to; NotFoundError, BundleError if no sound bundle of that version is stored.
     """
     use = services()
     request = PublishRequest.from_event(event)
+    if request.rollback:
+        return _told(rollback(use.models, reason=request.reason), use)
     version = request.version or use.models.version_of_job(request.job)
-    if missing := use.models.missing_files(version):
-        raise BundleError(f"bundle {version!r} lacks {', '.join(missing)}")
-    fresh = use.models.read_info(version)
-    current = _current(use.models)
-    verdict = judge(fresh, current, force=request.force, why=request.reason)
-    requeued = 0
-    if verdict.publish:
-        published = use.models.publish(version)
-        photos = photos_under(use.data_bucket)
-        if published.previous is None:  # until now no model could label what was uploaded
-            photos = chain(photos, photos_under(use.uploads_bucket, ""))
-        requeued = requeue(photos, use.photos_queue_url)
+    force = request.reason if request.force else ""
+    try:
+        return _told(publish(use.models, version, force=force, max_p=use.max_p), use)
+    except NotBetterError as error:
+        info = read_bundle_info(use.models, version)
+        result = {
+            "published": False,
+            "version": version,
+            "accuracy": float(info.metrics["accuracy"]),
+            "previous": use.models.current().version,
+            "requeued": 0,
+            "reason": str(error),
+        }
+        _logger().info("kept the model in use", extra=result)
+        return result
+
+
+def _told(current: CurrentModel, use: Services) -> dict[str, Any]:
+    """Have the photos seen by the model that has come into use, and tell about it."""
+    photos = photos_under(use.data_bucket)
+    if current.previous is None:  # until now no model could label what was uploaded
+        photos = chain(photos, photos_under(use.uploads_bucket, ""))
     result = {
-        "published": verdict.publish,
-        "version": version,
-        "accuracy": _accuracy(fresh),
-        "previous": current["version"] if current else None,
-        "requeued": requeued,
-        "reason": verdict.reason,
+        "published": True,
+        "version": current.version,
+        "accuracy": current.accuracy,
+        "previous": current.previous,
+        "requeued": requeue(photos, use.photos_queue_url),
+        "reason": current.reason,
     }
-    _logger().info("judged a model", extra=result)
+    _logger().info("published a model", extra=result)
     return result
-
-
-def judge(
-    fresh: dict[str, Any], current: dict[str, Any] | None, *, force: bool = False, why: str = ""
-) -> Verdict:
-    """Whether a model may take the place of the one in use. Both: bundle.json; current may be None.
-
-    Accuracies are compared only where both know the same labels: otherwise they were measured
-    on other questions.
-    """
-    if current is None:
-        return Verdict(True, "no model was in use")
-    ours, theirs = _accuracy(fresh), _accuracy(current)
-    figures = f"accuracy {ours:.4g} against {theirs:.4g} of {current['version']}"
-    if force:
-        return Verdict(True, f"forced ({why or 'no reason given'}): {figures}")
-    if set(fresh["labels"]) != set(current["labels"]):
-        return Verdict(True, "its labels are not those of the model in use: nothing to compare")
-    if ours < theirs:
-        return Verdict(False, f"worse than the model in use: {figures}; force publishes it anyway")
-    return Verdict(True, f"no worse than the model in use: {figures}")
 
 
 def requeue(photos: Iterator[PhotoPlace], queue_url: str) -> int:
@@ -144,18 +144,6 @@ def requeue(photos: Iterator[PhotoPlace], queue_url: str) -> int:
         send_batch(queue_url, [announcement(part) for part in _parts(batch, PHOTOS_PER_MESSAGE)])
         count += len(batch)
     return count
-
-
-def _current(models: ModelStore) -> dict[str, Any] | None:
-    """bundle.json of the model in use; None if there is none."""
-    try:
-        return models.read_info(models.current().version)
-    except NoModelError:
-        return None
-
-
-def _accuracy(info: dict[str, Any]) -> float:
-    return float(info["metrics"]["accuracy"])
 
 
 def _parts(places: list[PhotoPlace], size: int) -> Iterator[list[PhotoPlace]]:

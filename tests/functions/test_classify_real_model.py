@@ -17,6 +17,7 @@ from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.crawling.items import Item
 from advisor.vision.images import image_id
+from advisor.vision.publishing import publish as publish_bundle
 from functions.classify.handler import default_services, handler
 from tests.training import tiny
 
@@ -40,7 +41,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def publish(folder: Path, bias: tuple[float, float, float]) -> str:
     tiny.make_tiny_bundle(folder, bias=bias)
     version = ModelStore("data").upload(folder)
-    ModelStore("data").publish(version)
+    publish_bundle(ModelStore("data"), version, force="a test")
     return version
 
 

@@ -369,6 +369,7 @@ def test_trains_from_s3_and_stores_the_bundle_there(
     from moto import mock_aws
 
     from advisor.aws.models import ModelStore
+    from advisor.vision.publishing import check_bundle
 
     del bundle
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -386,7 +387,7 @@ def test_trains_from_s3_and_stores_the_bundle_there(
         result = run(
             "s3://data/images/", out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore
         )
-        assert ModelStore("data").missing_files(result.version) == []
+        assert check_bundle(ModelStore("data"), result.version).version == result.version
         assert sum(result.photos.values()) == 72
         listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
         assert '"product_id": "shop:b0"' in listing
@@ -401,7 +402,7 @@ def test_trains_from_s3_and_stores_the_bundle_there(
         options = ["--images", "s3://data/images", "--out", out, "--job", "first"]
         assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5",
                      "--fine-tune", FROZEN]) == 0  # fmt: skip
-        assert ModelStore("data").missing_files(ModelStore("data").version_of_job("first")) == []
+        check_bundle(ModelStore("data"), ModelStore("data").version_of_job("first"))
     clients.client.cache_clear()
 
 

@@ -17,6 +17,7 @@ from advisor.aws.serving import current_classifier
 from advisor.errors import BundleError, NoModelError, NotFoundError, UsageError
 from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import INFO, MODEL
+from advisor.vision.publishing import check_bundle, publish
 from tests.training import tiny
 
 BUCKET = "shop-data"
@@ -51,13 +52,14 @@ def upload(store: ModelStore, folder: Path, *, bias: tuple[float, float, float])
 
 
 def test_no_model_is_an_error_of_its_own(store: ModelStore) -> None:
-    with pytest.raises(NoModelError, match=f"s3://{BUCKET}/{CURRENT}"):
+    with pytest.raises(NoModelError, match=f"no model is published in s3://{BUCKET}/models"):
         store.current()
 
 
 def test_an_uploaded_bundle_is_complete_and_not_in_use(store: ModelStore, tmp_path: Path) -> None:
     version = upload(store, tmp_path / "a", bias=(0, 0, 1))
-    assert store.missing_files(version) == []
+    assert check_bundle(store, version).version == version
+    assert store.versions() == [version]
     assert store.read_info(version)["labels"] == list(tiny.LABELS)
     with pytest.raises(NoModelError):
         store.current()
@@ -66,16 +68,16 @@ def test_an_uploaded_bundle_is_complete_and_not_in_use(store: ModelStore, tmp_pa
 def test_publishing_keeps_the_version_before(store: ModelStore, tmp_path: Path) -> None:
     first = upload(store, tmp_path / "a", bias=(0, 0, 1))
     second = upload(store, tmp_path / "b", bias=(0, 1, 0))
-    assert store.publish(first).previous is None
-    store.publish(second)
-    current = store.publish(second)  # again changes nothing
+    assert publish(store, first).previous is None
+    publish(store, second, force="a test")
+    current = publish(store, second)  # again changes nothing
     assert current == store.current()
     assert (current.version, current.previous, current.accuracy) == (second, first, 0.5)
 
 
 def test_publishing_an_unknown_version_changes_nothing(store: ModelStore) -> None:
     with pytest.raises(NotFoundError, match="no model bundle 'nope'"):
-        store.publish("nope")
+        publish(store, "nope")
     with pytest.raises(NoModelError):
         store.current()
 
@@ -94,7 +96,8 @@ def test_an_incomplete_bundle_is_seen_and_not_half_downloaded(
 ) -> None:
     version = upload(store, tmp_path / "a", bias=(0, 0, 1))
     s3.delete_object(Bucket=BUCKET, Key=f"{BUNDLES}{version}/{MODEL}")
-    assert store.missing_files(version) == [MODEL]
+    with pytest.raises(BundleError, match=f"lacks {MODEL}"):
+        publish(store, version)
     with pytest.raises(Exception, match="404"):
         store.download(version, tmp_path / "cache" / version)
     assert list((tmp_path / "cache").iterdir()) == []
@@ -132,9 +135,9 @@ def test_a_warm_function_follows_what_is_published(store: ModelStore, tmp_path: 
     first = upload(store, tmp_path / "a", bias=(0, 0, 1))
     second = upload(store, tmp_path / "b", bias=(0, 1, 0))
     cache = tmp_path / "cache"
-    store.publish(first)
+    publish(store, first)
     held = current_classifier(store, cache_dir=cache)
-    store.publish(second)
+    publish(store, second, force="a test")
     assert current_classifier(store, cache_dir=cache) is held
     assert held.version == first
     assert current_classifier(store, cache_dir=cache, max_age_s=0).version == second
@@ -153,6 +156,6 @@ def test_another_place_is_refused(uri: str) -> None:
 
 def test_current_json_is_what_readers_expect(store: ModelStore, tmp_path: Path, s3: Any) -> None:
     version = upload(store, tmp_path / "a", bias=(0, 0, 1))
-    store.publish(version)
+    publish(store, version)
     raw = json.loads(s3.get_object(Bucket=BUCKET, Key=CURRENT)["Body"].read())
-    assert set(raw) == {"version", "accuracy", "published_at", "previous"}
+    assert set(raw) == {"version", "accuracy", "published_at", "previous", "reason", "history"}

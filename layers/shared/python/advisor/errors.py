@@ -14,6 +14,7 @@ AdvisorError                  a user's or a shop's fault; one sentence tells wha
 │   └── RobotsDisallowedError     robots.txt says no
 ├── BundleError               a model bundle that is incomplete or differs from what it says
 ├── NoModelError              no model is published yet
+├── NotBetterError            a model that is not shown to be better than the one in use
 ├── RequestError              an HTTP request that cannot be served (carries its status)
 └── NotFoundError             no such product, image or run
 """
@@ -83,6 +84,10 @@ class BundleError(AdvisorError):
 
 class NoModelError(AdvisorError):
     """No model has been published yet."""
+
+
+class NotBetterError(AdvisorError):
+    """A model that is not shown to be better than the one in use, and so is not published."""
 
 
 class RequestError(AdvisorError):

@@ -31,6 +31,7 @@ class Settings:
     tokens_queue_url: str  # one token per host of a running crawl
     closed_topic_arn: str  # SNS: a message for each crawl that ended
     photos_queue_url: str  # S3 events of photos to classify
+    publish_max_p: str  # a new model's gain may be chance with this probability at most (0 to 1)
 
     def __getattribute__(self, name: str) -> object:
         value = object.__getattribute__(self, name)

@@ -2,7 +2,7 @@
 
 models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
 models/jobs/<job>.json            {"version"}: what a training job in the cloud made
-models/current.json               {"version", "accuracy", "published_at", "previous"}
+models/current.json               advisor.vision.publishing.CurrentModel
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,29 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.clients import client
 from advisor.aws.prefixes import S3Uri
-from advisor.errors import BundleError, NoModelError, NotFoundError, UsageError
-from advisor.vision.bundle_info import INFO, BundleInfo, read_info
+from advisor.errors import BundleError, NotFoundError, UsageError
+from advisor.vision.bundle_info import INFO, read_info
+from advisor.vision.publishing import CurrentModel, current_model
 
 BUNDLES = "models/bundles/"
 CURRENT = "models/current.json"
 JOBS = "models/jobs/"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurrentModel:
-    """models/current.json. accuracy: on its test photos. previous: the version before, or None."""
-
-    version: str
-    accuracy: float
-    published_at: str
-    previous: str | None = None
+_MISSING = frozenset({"NoSuchKey", "404"})
+_CHANGED = frozenset(
+    {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchKey", "404"}
+)
 
 
 @dataclass(frozen=True)
 class ModelStore:
-    """The model bundles of one bucket."""
+    """The model bundles of one bucket (an advisor.vision.publishing.Models)."""
 
     bucket: str
+
+    @property
+    def place(self) -> str:
+        """Where they are, for a sentence."""
+        return f"s3://{self.bucket}/models"
 
     @classmethod
     def at(cls, uri: str) -> ModelStore:
@@ -73,35 +72,69 @@ class ModelStore:
 
         Raises: NoModelError if none is published yet.
         """
-        raw = self._get(CURRENT)
-        if raw is None:
-            raise NoModelError(f"no model is published in s3://{self.bucket}/{CURRENT} yet")
-        return CurrentModel(**json.loads(raw))
+        return current_model(self)
+
+    def versions(self) -> list[str]:
+        """The stored bundles, newest first; one that is still being stored is not among them."""
+        pages = client("s3").get_paginator("list_objects_v2")
+        found = [
+            item["Prefix"].removeprefix(BUNDLES).rstrip("/")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=BUNDLES, Delimiter="/")
+            for item in page.get("CommonPrefixes", ())
+        ]
+        return sorted((one for one in found if self._has(_key(one, INFO))), reverse=True)
+
+    def read_file(self, version: str, name: str) -> bytes:
+        """A bundle's file.
+
+        Raises: NotFoundError if no bundle of that version is stored (whole); BundleError if it
+            has no such file.
+        """
+        raw = self._get(_key(version, name))
+        if raw is not None:
+            return raw
+        if name == INFO:
+            raise NotFoundError(f"no model bundle {version!r} in {self.place}/bundles/")
+        raise BundleError(f"bundle {version!r} in {self.place} lacks {name}")
+
+    def read_current(self) -> tuple[bytes | None, str]:
+        """models/current.json (None if there is none), and its ETag."""
+        try:
+            answer = client("s3").get_object(Bucket=self.bucket, Key=CURRENT)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None, ""
+            raise
+        return answer["Body"].read(), str(answer["ETag"])
+
+    def write_current(self, data: bytes, mark: str) -> None:
+        """Replace models/current.json in one write, if it still has the ETag.
+
+        Raises: UsageError if somebody else replaced it since.
+        """
+        condition = {"IfMatch": mark} if mark else {"IfNoneMatch": "*"}
+        try:
+            client("s3").put_object(
+                Bucket=self.bucket,
+                Key=CURRENT,
+                Body=data,
+                ContentType="application/json",
+                **condition,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _CHANGED:
+                raise
+            raise UsageError(
+                f"another model was published in {self.place} meanwhile; look, and ask again"
+            ) from error
 
     def read_info(self, version: str) -> dict[str, Any]:
         """A bundle's bundle.json.
 
         Raises: NotFoundError if no bundle of that version is stored (whole).
         """
-        raw = self._get(_key(version, INFO))
-        if raw is None:
-            raise NotFoundError(f"no model bundle {version!r} in s3://{self.bucket}/{BUNDLES}")
-        info: dict[str, Any] = json.loads(raw)
+        info: dict[str, Any] = json.loads(self.read_file(version, INFO))
         return info
-
-    def missing_files(self, version: str) -> list[str]:
-        """What bundle.json names and S3 does not hold; empty when the bundle is complete.
-
-        Raises: NotFoundError as read_info.
-        """
-        wanted = self.read_info(version)["files"]
-        pages = client("s3").get_paginator("list_objects_v2")
-        stored = {
-            item["Key"]
-            for page in pages.paginate(Bucket=self.bucket, Prefix=_key(version, ""))
-            for item in page.get("Contents", ())
-        }
-        return sorted(name for name in wanted if _key(version, name) not in stored)
 
     def upload(self, folder: Path) -> str:
         """Store a bundle's folder and return its version; it is not published by that.
@@ -140,26 +173,6 @@ class ModelStore:
             shutil.rmtree(staging, ignore_errors=True)
         return folder
 
-    def publish(self, version: str) -> CurrentModel:
-        """Make a stored bundle the one in use, in one write that readers see whole or not.
-
-        Raises: NotFoundError as read_info.
-        """
-        info = BundleInfo.from_json(json.dumps(self.read_info(version)))
-        current = CurrentModel(
-            version=version,
-            accuracy=info.metrics["accuracy"],
-            published_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            previous=self._previous(version),
-        )
-        client("s3").put_object(
-            Bucket=self.bucket,
-            Key=CURRENT,
-            Body=json.dumps(asdict(current)).encode(),
-            ContentType="application/json",
-        )
-        return current
-
     def note_job(self, job: str, version: str) -> None:
         """Write down which bundle a training job made, for who waits for the job by its name."""
         body = json.dumps({"version": version}).encode()
@@ -175,18 +188,20 @@ class ModelStore:
             raise NotFoundError(f"training job {job!r} has made no bundle")
         return str(json.loads(raw)["version"])
 
-    def _previous(self, version: str) -> str | None:
+    def _has(self, key: str) -> bool:
         try:
-            current = self.current()
-        except NoModelError:
-            return None
-        return current.previous if current.version == version else current.version
+            client("s3").head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return False
+            raise
+        return True
 
     def _get(self, key: str) -> bytes | None:
         try:
             body: bytes = client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            if error.response["Error"]["Code"] in _MISSING:
                 return None
             raise
         return body
