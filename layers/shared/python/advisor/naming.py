@@ -8,7 +8,11 @@ from urllib.parse import quote, unquote
 
 MAX_SEGMENT_BYTES = 150
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*%]|^\.|[. ]$|^ ')
-_RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=$|\.)", re.IGNORECASE)  # Windows
+# Windows: a device, whatever extension follows.
+_RESERVED = re.compile(
+    r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\u00b9\u00b2\u00b3])(?= *(?:$|\.))",
+    re.IGNORECASE,
+)
 
 
 def path_segment(text: str) -> str:
@@ -19,7 +23,7 @@ def path_segment(text: str) -> str:
     """
     safe = _UNSAFE.sub(lambda match: _encode(match[0]), text) or "%"
     safe = _RESERVED.sub(lambda match: _encode(match[0][0]) + match[0][1:], safe)
-    data = safe.encode("utf-8", "replace")
+    data = safe.encode("utf-8", "replace").replace(b"?", b"\xef\xbf\xbd")  # half a UTF-16 pair
     if len(data) <= MAX_SEGMENT_BYTES:
         return data.decode()
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]

@@ -11,6 +11,15 @@ from advisor.errors import ForbiddenAddressError, UsageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+# All that is given out of IPv6 (IANA); outside are what embeds IPv4 (::/96, ::ffff:0:0:0/96), local
+# NAT64, site-local and what is to come.
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+# What ipaddress calls global, depending on its version, and is not (IANA special-purpose
+# registries), and the one metadata address of a cloud that is none of these (Azure's).
+_SPECIAL = tuple(
+    ipaddress.ip_network(one)
+    for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
+)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -59,5 +68,8 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is None and ip not in _GLOBAL_V6:
+            return False
         ip = inner or ip
-    return ip.is_global and not ip.is_multicast
+    special = any(ip in network for network in _SPECIAL)
+    return ip.is_global and not ip.is_multicast and not special
