@@ -210,6 +210,16 @@ def test_fetches_one_page_where_robots_txt_allows_it(tmp_path: Path) -> None:
     assert isinstance(_preview(path, tmp_path / "none.html").exception, AdvisorError)
 
 
+def test_a_product_within_a_product_is_not_another_one(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        "name: a\nbase_url: http://shop.test\nitem:\n  each: .p\n  id: '@id'\n  title: h1\n"
+    )
+    html = "<i class=p id=1><h1> </h1><h1>A</h1><i class=p id=2><h1>B</h1></i></i><i class=p id=3>"
+    parsed = open_spider(str(file)).parse(Page("http://shop.test/", html))
+    assert [(item.id, item.title) for item in parsed.items] == [("1", "A"), ("3", "")]
+
+
 def test_the_guide_shows_a_spider_that_works_and_every_key() -> None:
     guide = DOCS.read_text("utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)

@@ -37,6 +37,7 @@ CATEGORIES = {
     "nul": "a\x00b\x1b[2J",
     "absolute": "/etc/passwd",
 }
+_SCOPE = '<div itemscope itemtype="https://schema.org/Product" itemref="{}">'
 
 
 def _drip(start: bytes, more: bytes) -> Answer:
@@ -100,7 +101,8 @@ def _canary() -> Iterator[tuple[int, list[bytes]]]:
 def _private(port: int) -> list[str]:
     """Addresses of the canary, and of what else no shop has a business with."""
     hosts = [
-        "127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0.0.0.0",  # noqa: S104
+        "127.0.0.1", "localhost", "127.1", "0177.0.0.1", "[::127.0.0.1]",
+        "2130706433", "0x7f000001", "0.0.0.0",  # noqa: S104
         "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]",
         "user:word@127.0.0.1", "LOCALHOST.",
     ]  # fmt: skip
@@ -150,6 +152,24 @@ def _traps(canary_port: int) -> dict[str, Answer]:
         "/nested": Answer("<div>" * 5_000),
         "/nested-json": _script("[" * 200_000),
         "/long-number": _script('{"@type":"Product","sku":' + "9" * 9_000 + "}"),
+        "/references": _script(
+            json.dumps(
+                [{"@id": "x", "offers": [{"price": 1}] * 1_000}]
+                + [{"@type": "Product", "offers": {"@id": "x"}}] * 900
+            )
+        ),
+        "/goods": _script(json.dumps([{"@type": "Product"}] * 1_500)),
+        "/itemref": Answer(
+            _SCOPE.format("x")
+            + "<div id=x><p itemprop=a itemscope itemref=x></p><p itemprop=b itemscope itemref=x>"
+        ),
+        "/itemrefs": Answer(_SCOPE.format("y " * 2_500) + "<p id=y itemprop=name>"),
+        "/itemprops": Answer(
+            _SCOPE.format("") + "<span itemprop=name>" * 5_000 + "x" * (PAGE_BYTES // 2)
+        ),
+        "/markup": Answer(
+            str(product_page("", name="NAME").body).replace("NAME", r"\u003cb\u003e" * 60_000)
+        ),
         "/huge-price": product_page("", offers={"price": "1e999999999", "priceCurrency": "EUR"}),
         "/long-link": listing("/" + "x" * 100_000),
         "/odd-links": listing("javascript:alert(1)", "http://[", "\x00", "mailto:x", *private),
@@ -181,6 +201,8 @@ def _healthy(canary_port: int) -> dict[str, Answer]:
         "/p/broken": Answer("</p><b><table><i>" + str(product_page("broken").body)[:-14] + "<a hr"),
         "/p/nuls": Answer(str(product_page("nuls").body).replace("<body>", "\x00<bo\x00dy>\x00")),
         "/p/thief": product_page("thief", image=_private(canary_port)),
+        "/p/half": product_page("half", name="\ud800x", image="/photos/\ud800.jpg"),
+        "/p/album": product_page("album", image=[f"/photos/album{at}" for at in range(150)]),
         "/p/bait": product_page("bait", image=["/photos/away", "/photos/page", "/photos/endless"]),
     }
     return goods
@@ -288,7 +310,9 @@ def test_every_healthy_product_is_found(crawled: Crawled) -> None:
     brands = [crawled.items[name]["brand"] for name in ("latin", "wrong", "lying")]
     assert brands == ["h\u00fcte"] * 3
     pictured = {photo["product_id"].partition(":")[2] for photo in crawled.photos}
-    assert pictured == goods - {"thief", "bait"}
+    assert pictured == goods - {"thief", "bait", "half", "album"}
+    assert crawled.items["half"]["title"] == "x"
+    assert len(crawled.items["album"]["images"]) == 100
 
 
 def test_every_trap_is_counted(crawled: Crawled) -> None:
@@ -299,7 +323,7 @@ def test_every_trap_is_counted(crawled: Crawled) -> None:
     }
     assert errors == {
         "redirect to another site": len(_private(1)) - 3,
-        "forbidden address": 19,  # redirects to other schemes; photos there, each a different one
+        "forbidden address": 21,  # redirects to other schemes; photos there, each a different one
         "http 302": 1,  # an address that cannot be read is no redirect
         "redirects": 2,  # a chain of 30, /self; /loop ends where it is seen already
         "timeout": 3,  # /endless, /slow-headers, /silent
@@ -308,12 +332,15 @@ def test_every_trap_is_counted(crawled: Crawled) -> None:
         "bad encoding": 1,
         "too many elements": 1,
         "too many links": 1,
-        "json-ld": 2,
+        "json-ld": 3,  # /nested-json, /long-number, /references
         "not an image": 1,
-        "http 404": LINKS,
+        "http 404": LINKS + 100,  # the album's photos
+        "too many photos": 1,
+        "too many items": 1,
+        "microdata": 3,  # /itemref, /itemrefs, /itemprops
         "robots": 1,  # of the 5 MB the first part is read
     }
-    assert crawled.counts["dropped:no id"] == 1
+    assert crawled.counts["dropped:no id"] == 2  # /huge-price, /markup
     assert "/forbidden" not in crawled.shop.asked
 
 

@@ -11,6 +11,7 @@ import pytest
 from advisor.crawling.messages import Page
 from advisor.crawling.spiders.registry import NAMES, make_spider, open_spider, shop_name
 from advisor.crawling.spiders.schema_org import SchemaOrg
+from advisor.crawling.spiders.structured_data import microdata
 from advisor.errors import UnknownSpiderError, UsageError
 
 PAGES = Path(__file__).parents[2] / "pages"
@@ -71,6 +72,37 @@ def test_markup_nested_a_thousand_deep_is_no_error() -> None:
     deep = '<script type="application/ld+json">' + "[" * 100_000 + "</script>"
     parsed = SchemaOrg("https://shop.test").parse(Page("https://shop.test/", html + deep))
     assert parsed.problems == ("json-ld",)
+
+
+def test_a_reference_is_what_it_names_until_there_are_too_many() -> None:
+    offer = {"@id": "o", "offers": [{"price": "3", "priceCurrency": "EUR"}] * 1_000}
+    goods = [{"@type": "Product", "sku": str(at), "offers": {"@id": "o"}} for at in range(100)]
+    html = f'<script type="application/ld+json">{json.dumps([offer, *goods])}</script>'
+    parsed = SchemaOrg("https://shop.test").parse(Page("https://shop.test/", html))
+    prices = [item.price_minor for item in parsed.items]
+    assert (prices[0], prices[-1], len(prices)) == (300, None, 100)
+    assert parsed.problems == ("json-ld",)
+
+
+def test_a_property_in_another_and_one_told_twice_are_read_in_order() -> None:
+    html = """<div itemscope itemtype="https://schema.org/Product" itemref="more">
+        <p itemprop="sku">1</p><a itemprop="image" href="/a.jpg"></a>
+        <div itemprop="offers" itemscope><span itemprop="price" content="2.50">x</span>
+        <span itemprop="priceCurrency">EUR</span></div></div>
+        <div id="more"><b itemprop="name">Hat<i itemprop="category">hats</i></b>
+        <a itemprop="image" href="/b.jpg"></a></div>"""
+    (item,) = SchemaOrg("https://shop.test").parse(Page("https://shop.test/", html)).items
+    assert (item.id, item.title, item.category) == ("1", "Hathats", "hats")
+    assert item.images == ("https://shop.test/a.jpg", "https://shop.test/b.jpg")
+    assert (item.price_minor, item.currency) == (250, "EUR")
+
+
+def test_properties_in_each_other_are_read_until_their_texts_are_too_much() -> None:
+    html = '<div itemscope itemtype="https://schema.org/Product">' + "<b itemprop=name>" * 1_000
+    (node,), too_much = microdata(Page("https://shop.test/", html + "x" * 200_000))
+    assert (len(node["name"]), too_much) == (100, 1)
+    (node,), too_much = microdata(Page("https://shop.test/", html + "x"))
+    assert (len(node["name"]), too_much) == (1_000, 0)
 
 
 def test_start_urls_follow_the_base_url() -> None:

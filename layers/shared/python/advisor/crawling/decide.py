@@ -13,7 +13,7 @@ from advisor.crawling.messages import ArchivedPage, Request, Response, body_hash
 from advisor.crawling.photos import Photo, make_photo
 from advisor.crawling.recall import Known, Packed, pack
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
-from advisor.crawling.spiders.base import ParsedPage, Spider
+from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
 from advisor.crawling.urls import Remembered, host_of, is_web_url, site_of
 from advisor.errors import FetchError
@@ -26,6 +26,7 @@ _MAX_RETRY_AFTER_S = 3600.0
 # 100,000, 2 s for 30,000).
 _MAX_ELEMENTS = 30_000
 _MAX_LINKS = 5_000
+_MAX_PHOTOS = 100  # of one item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,22 +274,30 @@ def _kept(
     request: Request, parsed: ParsedPage, spider: Spider, shop: str, settings: CrawlSettings
 ) -> Outcome:
     """What is kept and followed of what a spider read off a page."""
-    items, dropped = _through_stages(parsed.items, spider.stages, shop)
+    items, dropped = _through_stages(parsed.items[:MAX_ITEMS], spider.stages, shop)
     held = Site(spider, settings).held
     links = tuple(url for url in dict.fromkeys(parsed.requests) if held[url])
-    errors = parsed.problems + (("too many links",) if len(links) > _MAX_LINKS else ())
+    errors = parsed.problems
+    errors += ("too many links",) if len(links) > _MAX_LINKS else ()
+    errors += ("too many items",) if len(parsed.items) > MAX_ITEMS else ()
+    errors += ("too many photos",) * sum(len(item.images) > _MAX_PHOTOS for item in items)
     links = links[:_MAX_LINKS]
     deepest = settings.max_depth and request.depth >= settings.max_depth
     deeper = [Request(url, depth=request.depth + 1) for url in links] if deepest else []
     return Outcome(
         request=request,
         parsed=pack(parsed),
-        items=items,
+        items=tuple(map(_with_fewer_photos, items)),
         links=() if deepest else links,
         too_deep=tuple(deeper),
         dropped=dropped,
         errors=errors,
     )
+
+
+def _with_fewer_photos(item: Item) -> Item:
+    few = len(item.images) <= _MAX_PHOTOS
+    return item if few else replace(item, images=item.images[:_MAX_PHOTOS])
 
 
 def _through_stages(

@@ -18,7 +18,10 @@ from advisor.crawling.text import plain_text
 from advisor.crawling.urls import is_web_url
 
 _TEXTS = ("id", "title", "category", "description", "brand", "gtin", "mpn")
-_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b-\u200f\u2060\ufeff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b-\u200f\u2060\ufeff"
+    "\ud800-\udfff]"  # halves of UTF-16 pairs, which JSON may have and no file
+)
 _MAX_PRICE_MINOR = 10**11  # a billion in most currencies: an article number, not a price
 
 

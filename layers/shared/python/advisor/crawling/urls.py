@@ -22,6 +22,7 @@ _TRACKING = re.compile(
 )
 _SESSION = re.compile(r";jsessionid=[^/;?#]*", re.IGNORECASE)
 _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]*[a-z0-9-](:\d+)?/[A-Za-z0-9/_.~-]*")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # of UTF-16, as JSON may have it: no UTF-8 writes it
 _SCHEMES = ("http://", "https://")
 MAX_CHARS = 2_000
 _REMEMBERED = 8_192  # addresses; with their answers about 2 MB
@@ -114,7 +115,8 @@ def origin_of(url: str) -> str:
 def is_web_url(url: str) -> bool:
     """Whether an address is http or https, names a host, and is of a length servers take."""
     named = url.startswith(_SCHEMES) or url[:8].lower().startswith(_SCHEMES)
-    return named and len(url) <= MAX_CHARS and bool(host_of(url))
+    text = url.isascii() or not _HALF_PAIR.search(url)
+    return named and text and len(url) <= MAX_CHARS and bool(host_of(url))
 
 
 def checked_base_url(url: str) -> str:

@@ -12,6 +12,8 @@ from advisor.crawling.messages import Page
 from advisor.crawling.stages import Stage
 from advisor.crawling.urls import origin_of
 
+MAX_ITEMS = 1_000  # of one page; a list of goods has a hundred
+
 
 @dataclass(frozen=True)
 class ParsedPage:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -16,7 +17,7 @@ from advisor.crawling.crawl_settings import checked_setting
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page
 from advisor.crawling.money import CURRENCIES, parse_price
-from advisor.crawling.spiders.base import ParsedPage, clean
+from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, clean
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
 from advisor.crawling.stages import DEFAULT_STAGES, STAGES, Stage
 from advisor.crawling.urls import checked_base_url
@@ -42,14 +43,14 @@ class Rule:
     css: str
     attribute: str = ""
 
-    def read(self, scope: LexborNode, *, separator: str = "") -> list[str]:
+    def read(self, scope: LexborNode, *, separator: str = "") -> Iterator[str]:
         """The values of all matches, in the page's order."""
         nodes = scope.css(self.css) if self.css else [scope]
         if self.attribute:
             found = (node.attributes.get(self.attribute) or "" for node in nodes)
         else:
             found = (node.text(deep=True, separator=separator) for node in nodes)
-        return [text for text in map(clean, found) if text]
+        return (text for text in map(clean, found) if text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,8 @@ class DeclaredSpider:
         """See `Spider.parse`. What has neither a title nor an id is no product."""
         links = [link for rule in self.follow for link in rule.read(_root(page))]
         requests = dict.fromkeys(page.absolute(link).partition("#")[0] for link in links)
-        scopes = page.tree.css(self.each) if self.each else [_root(page)]
-        found = (self._item(page, scope) for scope in scopes)
+        scopes = _outermost(page, self.each) if self.each else [_root(page)]
+        found = (self._item(page, scope) for scope in islice(scopes, MAX_ITEMS + 1))
         return ParsedPage(
             items=tuple(item for item in found if item.id or item.title),
             requests=tuple(url for url in requests if url),
@@ -111,8 +112,8 @@ class DeclaredSpider:
     def _text(self, scope: LexborNode, name: str) -> str:
         separator = " " if name == "description" else ""
         for rule in self.rules.get(name, ()):
-            if found := rule.read(scope, separator=separator):
-                return found[0]
+            if found := next(rule.read(scope, separator=separator), ""):
+                return found
         return ""
 
 
@@ -288,6 +289,15 @@ def _root(page: Page) -> LexborNode:
     root = page.tree.root
     assert root is not None  # noqa: S101 (a parsed document has one, also for no text)
     return root
+
+
+def _outermost(page: Page, css: str) -> Iterator[LexborNode]:
+    """The elements of products, without those within another product."""
+    inner: set[int] = set()
+    for scope in page.tree.css(css):
+        if scope.mem_id not in inner:
+            inner.update(one.mem_id for one in scope.css(css))
+            yield scope
 
 
 def _is_css(text: str) -> bool:

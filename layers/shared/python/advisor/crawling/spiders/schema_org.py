@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page
 from advisor.crawling.money import Money, parse_price
-from advisor.crawling.spiders.base import ParsedPage, starts_at
+from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, starts_at
 from advisor.crawling.spiders.structured_data import (
     Node,
     as_list,
@@ -25,6 +25,7 @@ from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
 from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.crawling.urls import Remembered, canonical_url, is_web_url
 
+_MAX_CRUMBS = 50
 _GTINS = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
 _IDS = ("sku", "productID", "productGroupID", "mpn", *_GTINS)
 # Prices beside the one to pay: crossed out, recommended, of a kilogram.
@@ -60,17 +61,20 @@ class SchemaOrg:
     def parse(self, page: Page) -> ParsedPage:
         nodes, broken = json_ld(page)
         products = _products(nodes)
+        too_much = 0
         if not products:
-            nodes += microdata(page)
+            found, too_much = microdata(page)
+            nodes += found
             products = _products(nodes) or open_graph(page)
         if len(products) == 1 and not _is_whole(products[0]):
             told = {name: value for name, value in products[0].items() if value}
             products = [node | told for node in open_graph(page)] or products
+        here = _of_this_page(page, products)
         trail = next((node for node in nodes if is_a(node, "BreadcrumbList")), {})
         return ParsedPage(
-            items=tuple(_item(page, product, trail) for product in _of_this_page(page, products)),
+            items=tuple(_item(page, product, trail) for product in here[: MAX_ITEMS + 1]),
             requests=tuple(_links(page)),
-            problems=("json-ld",) * broken,
+            problems=("json-ld",) * broken + ("microdata",) * too_much,
         )
 
 
@@ -177,7 +181,8 @@ def _category(value: object) -> str:
 
 def _last_crumb(page: Page, trail: Node, title: str) -> str:
     """The category the breadcrumbs end in: the last one that is not the page itself."""
-    crumbs = [one for one in as_list(trail.get("itemListElement")) if isinstance(one, dict)]
+    listed = as_list(trail.get("itemListElement"))[:_MAX_CRUMBS]
+    crumbs = [one for one in listed if isinstance(one, dict)]
     crumbs.sort(key=_position)
     steps = [(_crumb_name(crumb), _crumb_url(page, crumb)) for crumb in crumbs]
     here = canonical_url(page.url)

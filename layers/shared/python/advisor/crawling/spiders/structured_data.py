@@ -32,10 +32,14 @@ _OPEN_GRAPH = {
 }  # fmt: skip
 _OFFER = frozenset({"price", "priceCurrency", "availability"})
 _MAX_DEPTH = 50  # deeper nesting is an attack or a mistake
+_MAX_VALUES = 100_000  # of JSON-LD looked at for nodes
+# References make more of a page than it holds: nodes that name a large one, or each other.
+_MAX_REFERRED = 1_000_000  # characters of JSON that references to nodes stand for
+_MAX_STEPS = 200_000  # through the elements of a page's microdata
 
 
 def json_ld(page: Page) -> tuple[list[Node], int]:
-    """The top-level nodes of all JSON-LD blocks, and how many blocks were no JSON.
+    """The top-level nodes of all JSON-LD blocks, and how many blocks were no JSON or too much.
 
     Arrays, @graph and a page's mainEntity are opened; {"@id": ...} stands for the node it names.
     """
@@ -51,17 +55,23 @@ def json_ld(page: Page) -> tuple[list[Node], int]:
             broken += 1
             continue
         roots.extend(_nodes(data))
-    named = {node["@id"]: node for node in roots if isinstance(node.get("@id"), str)}
-    return [_linked(node, named) for node in roots], broken
+    references = _References(roots)
+    nodes = [references.resolved_in(node) for node in roots]
+    return nodes, broken + references.are_too_many
 
 
-def microdata(page: Page) -> list[Node]:
-    """The top-level items as nodes in JSON-LD's shape: {"@type": "Product", "name": ...}."""
-    return [
-        _item(page, node, 0)
+def microdata(page: Page) -> tuple[list[Node], int]:
+    """The top-level items as nodes in JSON-LD's shape, {"@type": "Product", "name": ...}.
+
+    And 1 where the page holds more than is read, else 0.
+    """
+    items = _Microdata(page)
+    nodes = [
+        items.read(node, 0)
         for node in page.tree.css("[itemscope][itemtype]")
         if "itemprop" not in node.attributes
     ]
+    return nodes, int(items.is_too_much)
 
 
 def open_graph(page: Page) -> list[Node]:
@@ -116,68 +126,111 @@ def text_of(value: object) -> str:
     return ""
 
 
-def _nodes(data: object, depth: int = 0) -> Iterator[Node]:
-    if depth > _MAX_DEPTH:
-        return
-    if isinstance(data, list):
-        for one in data:
-            yield from _nodes(one, depth + 1)
-    elif isinstance(data, dict):
-        yield data
-        for key in ("@graph", "mainEntity"):
-            yield from _nodes(data.get(key), depth + 1)
+def _nodes(data: object) -> Iterator[Node]:
+    """The nodes in arrays, @graph and mainEntity, in their order."""
+    stack = [(data, 0)]
+    for _ in range(_MAX_VALUES):
+        if not stack:
+            return
+        one, depth = stack.pop()
+        if isinstance(one, dict):
+            yield one
+            one = [one.get("@graph"), one.get("mainEntity")]
+        if isinstance(one, list) and depth < _MAX_DEPTH:
+            stack.extend((each, depth + 1) for each in reversed(one))
 
 
-def _linked(node: Node, named: dict[str, Node]) -> Node:
-    """The node with references one level down replaced by what they name."""
+class _References:
+    """The nodes that {"@id": ...} may stand for."""
 
-    def target(value: Any) -> Any:
+    def __init__(self, nodes: list[Node]) -> None:
+        self._named = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str)}
+        self._sizes: dict[str, int] = {}
+        self._left = _MAX_REFERRED
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether some were left as they are."""
+        return self._left < 0
+
+    def resolved_in(self, node: Node) -> Node:
+        """The node with references one level down replaced by what they name."""
+        return {name: self._target(value) for name, value in node.items()}
+
+    def _target(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [target(one) for one in value]
+            return [self._target(one) for one in value]
         if isinstance(value, dict) and set(value) == {"@id"}:
-            return named.get(value["@id"], value) if isinstance(value["@id"], str) else value
+            return self._named_by(value)
         return value
 
-    return {name: target(value) for name, value in node.items()}
+    def _named_by(self, reference: Node) -> Node:
+        name = reference["@id"]
+        if not isinstance(name, str) or name not in self._named:
+            return reference
+        if name not in self._sizes:
+            self._sizes[name] = len(json.dumps(self._named[name]))
+        self._left -= self._sizes[name]
+        return self._named[name] if self._left >= 0 else reference
 
 
-def _item(page: Page, scope: LexborNode, depth: int) -> Node:
-    node: Node = {"@type": (scope.attributes.get("itemtype") or "").split()}
-    for prop in _properties(page, scope):
-        value = _value(page, prop, depth)
-        for name in (prop.attributes.get("itemprop") or "").split():
-            node[name] = [*as_list(node.get(name)), value] if name in node else value
-    return node
+class _Microdata:
+    """Reads the microdata of one page, in a bounded number of steps."""
 
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._left = _MAX_STEPS
 
-def _properties(page: Page, scope: LexborNode) -> Iterator[LexborNode]:
-    """The elements that are properties of this item and of none nested in it, in their order."""
-    roots = [scope]
-    for name in (scope.attributes.get("itemref") or "").split():
-        found = page.tree.css_first(f'[id="{name}"]') if re.fullmatch(r"[\w.:-]+", name) else None
-        if found is not None:
-            roots.append(found)
-    for root in roots:
-        stack = [root] if root is not scope else list(_children(root))[::-1]
-        while stack:
-            node = stack.pop()
-            if "itemprop" in node.attributes:
-                yield node
-            if "itemscope" not in node.attributes:
-                stack.extend(list(_children(node))[::-1])
+    @property
+    def is_too_much(self) -> bool:
+        """Whether the steps are used up."""
+        return self._left <= 0
+
+    def read(self, scope: LexborNode, depth: int) -> Node:
+        """An item in JSON-LD's shape; less of it where the steps are used up."""
+        node: Node = {"@type": (scope.attributes.get("itemtype") or "").split()}
+        values: dict[str, list[object]] = {}
+        for prop in self._properties(scope):
+            value = self._value(prop, depth)
+            self._left -= len(value) // 100 if isinstance(value, str) else 0
+            for name in (prop.attributes.get("itemprop") or "").split():
+                values.setdefault(name, []).append(value)
+        return node | {name: of if len(of) > 1 else of[0] for name, of in values.items()}
+
+    def _properties(self, scope: LexborNode) -> Iterator[LexborNode]:
+        """The elements that are properties of this item and of none nested in it, in order."""
+        for root in self._roots(scope):
+            stack = [root] if root is not scope else list(_children(root))[::-1]
+            while stack and self._left > 0:
+                self._left -= 1
+                node = stack.pop()
+                if "itemprop" in node.attributes:
+                    yield node
+                if "itemscope" not in node.attributes:
+                    stack.extend(list(_children(node))[::-1])
+
+    def _roots(self, scope: LexborNode) -> Iterator[LexborNode]:
+        yield scope
+        for name in (scope.attributes.get("itemref") or "").split():
+            self._left -= 100  # about what looking through a page's elements costs
+            if self._left <= 0:
+                return
+            if re.fullmatch(r"[\w.:-]+", name) and (
+                found := self._page.tree.css_first(f'[id="{name}"]')
+            ):
+                yield found
+
+    def _value(self, prop: LexborNode, depth: int) -> object:
+        if "itemscope" in prop.attributes:
+            return self.read(prop, depth + 1) if depth < _MAX_DEPTH else ""
+        if prop.attributes.get("content") is not None:
+            return prop.attributes["content"]
+        attribute = _LINK_ATTRIBUTES.get(prop.tag or "")
+        if attribute is None:
+            return prop.text(deep=True).strip()
+        value = (prop.attributes.get(attribute) or "").strip()
+        return self._page.absolute(value) if attribute in ("href", "src") and value else value
 
 
 def _children(node: LexborNode) -> Iterator[LexborNode]:
     return node.iter(include_text=False)
-
-
-def _value(page: Page, prop: LexborNode, depth: int) -> object:
-    if "itemscope" in prop.attributes:
-        return _item(page, prop, depth + 1) if depth < _MAX_DEPTH else ""
-    if prop.attributes.get("content") is not None:
-        return prop.attributes["content"]
-    attribute = _LINK_ATTRIBUTES.get(prop.tag or "")
-    if attribute is None:
-        return prop.text(deep=True).strip()
-    value = (prop.attributes.get(attribute) or "").strip()
-    return page.absolute(value) if attribute in ("href", "src") and value else value
