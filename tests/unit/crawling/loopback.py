@@ -125,7 +125,7 @@ def shop_of(count: int) -> dict[str, Answer]:
     """A shop of `count` products, ten a listing page, each with a photo of its own."""
     pages: dict[str, Answer] = {}
     for at in range(count):
-        pages[f"/p/{at}"] = product_page(f"S{at}", links=listing("/", "/p/0").body)  # type: ignore[arg-type]
+        pages[f"/p/{at}"] = product_page(f"S{at}", links=str(listing("/", "/p/0").body))
         pages[f"/photos/S{at}.jpg"] = Answer(JPEG + str(at).encode(), content_type="image/jpeg")
     last = (count - 1) // 10
     for number in range(last + 1):

@@ -14,7 +14,7 @@ from tests.unit.crawling.loopback import Answer, serving
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0",  # noqa: S104
+        "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0",  # noqa: S104 (asked for, not bound)
         "100.64.0.1", "100.100.100.200", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1",
         "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
         "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::", "::127.0.0.1", "::8.8.8.8",
@@ -54,7 +54,7 @@ def test_every_address_of_a_name_is_checked(monkeypatch: pytest.MonkeyPatch) -> 
 def test_only_the_host_and_port_the_user_named_may_be_private() -> None:
     policy = AddressPolicy.for_base_url("http://127.0.0.1:8001/shop")
     assert policy.resolve("127.0.0.1", 8001) == "127.0.0.1"
-    for host, port in (("127.0.0.1", 8002), ("localhost", 8001), ("0.0.0.0", 8001)):  # noqa: S104
+    for host, port in (("127.0.0.1", 8002), ("localhost", 8001), ("0.0.0.0", 8001)):  # noqa: S104 (asked for, not bound)
         with pytest.raises(ForbiddenAddressError):
             policy.resolve(host, port)
 

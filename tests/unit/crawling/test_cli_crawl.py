@@ -321,7 +321,7 @@ def test_goes_on_after_kill_9_with_nothing_lost_and_nothing_twice(tmp_path: Path
     with serving(shop_of(150)) as shop:
         for at in (20, 90, 160, 230):
             process = _run(shop, tmp_path)
-            _wait_for(shop, at + random.randrange(40))  # noqa: S311
+            _wait_for(shop, at + random.randrange(40))  # noqa: S311 (no secret)
             process.kill()
             process.communicate()
             for name in ("items.jsonl", "photos.jsonl"):

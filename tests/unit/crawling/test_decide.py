@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.decide import decide, decide_failure
+from advisor.crawling.decide import Outcome, decide, decide_failure
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page, Request, Response
 from advisor.crawling.spiders.base import ParsedPage
@@ -46,10 +46,9 @@ class Exactly(CrawlSettings):
 TWICE = Exactly(max_attempts=2)
 
 
-def _decide(request: Request, response: Response, found: ParsedPage = ParsedPage()):  # type: ignore[no-untyped-def]  # noqa: B008
-    return decide(
-        request, response, spider=OneItem(found), shop="corner", settings=TWICE, now=1000.0
-    )
+def _decide(request: Request, response: Response, found: ParsedPage | None = None) -> Outcome:
+    spider = OneItem(found or ParsedPage())
+    return decide(request, response, spider=spider, shop="corner", settings=TWICE, now=1000.0)
 
 
 def _html(body: bytes = b"<p>", **headers: str) -> Response:

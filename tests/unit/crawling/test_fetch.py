@@ -25,7 +25,8 @@ from tests.unit.crawling.loopback import Answer, Shop, serving
 
 
 def _fetcher(shop: Shop, **limits: float) -> Fetcher:
-    return Fetcher(AddressPolicy.for_base_url(shop.url), settings=CrawlSettings(**limits))  # type: ignore[arg-type]
+    settings = CrawlSettings().with_overrides(limits)
+    return Fetcher(AddressPolicy.for_base_url(shop.url), settings=settings)
 
 
 def test_fetches_a_page_and_keeps_what_the_host_says_of_it() -> None:

@@ -102,7 +102,7 @@ def _private(port: int) -> list[str]:
     """Addresses of the canary, and of what else no shop has a business with."""
     hosts = [
         "127.0.0.1", "localhost", "127.1", "0177.0.0.1", "[::127.0.0.1]",
-        "2130706433", "0x7f000001", "0.0.0.0",  # noqa: S104
+        "2130706433", "0x7f000001", "0.0.0.0",  # noqa: S104 (asked for, not bound)
         "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]",
         "user:word@127.0.0.1", "LOCALHOST.",
     ]  # fmt: skip

@@ -69,7 +69,7 @@ def _is_between(shop: Shop, process: subprocess.Popen[str], moment: int) -> bool
 @pytest.mark.slow
 def test_20_kills_cost_no_item_and_few_requests(tmp_path: Path) -> None:
     """One at a time: what is under way at a kill has to be asked for again, whoever crawls."""
-    moments = sorted(random.Random(SEED).sample(range(5, PAGES - 5), KILLS))  # noqa: S311
+    moments = sorted(random.Random(SEED).sample(range(5, PAGES - 5), KILLS))  # noqa: S311 (no secret)
     option = "--concurrency=1"
     with serving(_shop()) as shop:
         figures = json.loads(_start(shop, tmp_path / "calm", option).communicate(timeout=30)[0])

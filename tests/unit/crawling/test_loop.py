@@ -338,8 +338,9 @@ def test_the_depth_is_kept_over_a_stop(tmp_path: Path) -> None:
     web = FakeWeb(_web(chain))
     settings = CrawlSettings(max_depth=5)
     for pages in (3, 9):
-        stop = lambda: len(web.asked) > pages  # noqa: B023, E731
-        with _crawl(tmp_path, web, settings=settings, should_stop=stop) as (crawl, _, _):
+        with _crawl(
+            tmp_path, web, settings=settings, should_stop=lambda most=pages: len(web.asked) > most
+        ) as (crawl, _, _):
             crawl.run()
     assert web.asked[-1][1] == f"{BASE}/4"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.crawling.crawl_settings import SITEMAP_BYTES, CrawlSettings
-from advisor.crawling.decide import decide
+from advisor.crawling.decide import Outcome, decide
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.sitemaps import (
     MAX_DEPTH,
@@ -83,7 +83,7 @@ def test_a_crawl_starts_from_sitemaps_where_asked_to(asked: bool) -> None:
 
 
 def test_a_sitemap_leads_to_pages_and_sitemaps_of_the_shop_but_not_for_ever() -> None:
-    def listed(body: bytes, depth: int = 0):  # type: ignore[no-untyped-def]
+    def listed(body: bytes, depth: int = 0) -> Outcome:
         return decide(
             Request(MAP, "sitemap", depth=depth),
             Response(url=MAP, status=200, body=body, headers={"content-type": "text/xml"}),

@@ -159,7 +159,7 @@ def test_shop_two_has_the_photos_smaller_and_encoded_anew(
 
 def test_encoding_anew_keeps_what_the_photo_shows(goods_dir: Path) -> None:
     with Image.open(io.BytesIO(reencode((goods_dir / "images" / "3.jpg").read_bytes()))) as photo:
-        red, green, blue = photo.getpixel((80, 50))  # type: ignore[misc]
+        red, green, blue = photo.getpixel((80, 50))  # type: ignore[misc]  # RGB: three
 
     assert max(abs(red - 36), abs(green - 80), abs(blue - 160)) < 5
 

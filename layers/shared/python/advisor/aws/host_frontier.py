@@ -94,7 +94,7 @@ class HostFrontier:
     def host(self, host: str) -> HostState:  # noqa: ARG002 (there is one)
         return self._lease.state
 
-    def save_host(self, host: str, state: HostState) -> None:  # noqa: ARG002
+    def save_host(self, host: str, state: HostState) -> None:  # noqa: ARG002 (same)
         save_host_state(self._table, self._lease, state, now=self._clock())
 
     def counts(self) -> Mapping[str, int]:
@@ -130,7 +130,7 @@ class HostFrontier:
                 break
         return taken
 
-    def next_due(self, host: str, *, kinds: Collection[Kind]) -> float | None:  # noqa: ARG002
+    def next_due(self, host: str, *, kinds: Collection[Kind]) -> float | None:  # noqa: ARG002 (same)
         partition = Key("pk").eq(todo_partition(self._run_id, host))
         for row in query(self._table, partition, Limit=len(self._taken) + 1):
             due, _, batch = str(row["sk"]).partition("#")

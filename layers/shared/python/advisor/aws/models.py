@@ -142,7 +142,7 @@ class ModelStore:
         Raises: BundleError if the folder holds no sound bundle; UsageError if S3 does not take it.
         """
         # Only training stores bundles: the functions that read them need no numpy for it.
-        from advisor.vision.bundle import load_bundle  # noqa: PLC0415
+        from advisor.vision.bundle import load_bundle  # noqa: PLC0415 (numpy and the interpreter)
 
         info = load_bundle(folder).info
         try:

@@ -128,8 +128,9 @@ def _whole(least: int, most: int = 10**15) -> tuple[str, _Read]:
     def read(value: object) -> int | None:
         if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value[:16])
-        ok = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return value if ok else None  # type: ignore[return-value]
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return value if least <= value <= most else None
 
     upto = f" to {most}" if most < 10**15 else " or more"
     return f"a whole number, {least}{upto}", read

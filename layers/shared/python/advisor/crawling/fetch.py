@@ -79,10 +79,10 @@ class Fetcher:
             timeout=urllib3.Timeout(connect=self._settings.connect_s, read=self._settings.read_s),
             ca_certs=certifi.where(),
         )
-        self._pools.pool_classes_by_scheme = {
-            "http": partial(_HTTPPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]
-            "https": partial(_HTTPSPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]
-        }  # urllib3 only calls them
+        self._pools.pool_classes_by_scheme = {  # urllib3 only calls them
+            "http": partial(_HTTPPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]  # called
+            "https": partial(_HTTPSPool, guard=policy, bounds=self._bounds),  # type: ignore[dict-item]  # called
+        }
 
     def fetch(self, request: Request) -> Response:
         """See `Fetch.fetch`."""
@@ -139,7 +139,7 @@ class Fetcher:
 
     def _keep_cookies(self, url: str, answer: Any) -> None:
         if self._jar is not None and self._is_own(url):
-            self._jar.extract_cookies(answer, urllib.request.Request(url))  # noqa: S310
+            self._jar.extract_cookies(answer, urllib.request.Request(url))  # noqa: S310 (same)
 
     def _is_own(self, url: str) -> bool:
         return site_of(url).partition(":")[0] in self._sites

@@ -214,7 +214,7 @@ class Ledger:
     def find(self, key: str) -> list[Entry]:
         """What became of a request (`Request.key`) in each crawl, the newest first."""
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM visits WHERE key = ? ORDER BY crawl DESC",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM visits WHERE key = ? ORDER BY crawl DESC",  # noqa: S608 (our names)
             (_digest(key),),
         )
         return [_entry(row) for row in rows]
@@ -222,7 +222,7 @@ class Ledger:
     def pages(self, crawl: int) -> Iterator[Entry]:
         """The pages of a crawl that are archived, in the order in which they were fetched."""
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM visits "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM visits "  # noqa: S608 (our names)
             "WHERE crawl = ? AND kind = 'page' AND body != '' ORDER BY at, rowid",
             (crawl,),
         )

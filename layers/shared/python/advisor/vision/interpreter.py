@@ -72,7 +72,7 @@ def interpreter_class() -> Any:
         from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 (one of two)
     except ImportError:
         try:
-            from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415
+            from tflite_runtime.interpreter import Interpreter  # noqa: PLC0415 (the other)
         except ImportError as error:
             raise BundleError(
                 "no TFLite interpreter is installed: pip install ai-edge-litert"
