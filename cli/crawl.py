@@ -157,6 +157,7 @@ def command(
     if not spider or out is None:
         missing = "argument 'SPIDER'" if not spider else "option '--out'"
         raise click.UsageError(f"Missing {missing}.")
+    from advisor.catalog.price_log import record as record_prices
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.crawl_settings import CrawlSettings
@@ -211,6 +212,7 @@ def command(
         }
         lost = folder.keep_statistics(figures)
         figures["lost_fields"] = [asdict(one) for one in lost]
+    record_prices(out)
     if as_json or reason != finish.SHOP_DOWN or statistics.pages:
         _print(figures, as_json=as_json)
     _tell(reason, statistics, base_url=chosen.base_url, failure=crawl.last_failure)

@@ -10,7 +10,7 @@ import click
 from advisor.errors import AdvisorError, UsageError
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
-COMMANDS = ("crawl", "replay", "spider", "train", "model", "evaluate", "classify", "suggest")
+COMMANDS = ("crawl", "replay", "spider", "train", "model", "evaluate", "classify", "suggest", "prices")
 
 
 class _LazyGroup(click.Group):

@@ -81,7 +81,7 @@ class _Found:
 def _look(spider: Spider, page: Page) -> _Found:
     from advisor.crawling.crawl_settings import CrawlSettings
     from advisor.crawling.decide import Site
-    from advisor.crawling.items import Item
+    from advisor.crawling.items import SET_BY_THE_CRAWL, Item
     from advisor.crawling.stages import Dropped, run_stages
 
     parsed = spider.parse(page)
@@ -90,7 +90,9 @@ def _look(spider: Spider, page: Page) -> _Found:
         item = run_stages(raw, spider.stages)
         kept = raw if isinstance(item, Dropped) else item
         told = kept.to_dict()
-        missing = [name for name in Item.__dataclass_fields__ if name not in (*told, "shop")]
+        missing = [
+            name for name in Item.__dataclass_fields__ if name not in (*told, *SET_BY_THE_CRAWL)
+        ]
         missing += [name for name, value in told.items() if not value]
         dropped = item.reason if isinstance(item, Dropped) else ""
         items.append({"item": told, "missing": sorted(missing), "dropped": dropped})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.errors import DataError, UnreadableImageError
-from cli.terminal import echo_columns, working
+from cli.terminal import echo_columns, price_text, working
 
 if TYPE_CHECKING:
     from advisor.catalog.folders import FolderCatalog
@@ -132,22 +132,13 @@ def _show(photo: Path, said: Classification, found: Sequence[Suggestion]) -> Non
                     _short(one.title) if first else "",
                     f"{one.similarity:.0%}" if first else "",
                     _printable(offer.shop),
-                    _price(offer.price_minor, offer.currency),
+                    price_text(offer.price_minor, offer.currency),
                     offer.availability.replace("_", " "),
                     _short(offer.title),
                     _printable(offer.url),
                 )
             )
     echo_columns(rows, right=(0, 2, 4))
-
-
-def _price(minor: int | None, currency: str) -> str:
-    from advisor.crawling.money import exponent_of
-
-    if minor is None:
-        return "no price"
-    digits = exponent_of(currency)
-    return f"{minor / 10**digits:,.{digits}f} {currency}".rstrip()
 
 
 def _short(text: str) -> str:

@@ -34,6 +34,16 @@ def echo_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) ->
         click.echo("  ".join(cells).rstrip())
 
 
+def price_text(minor: int | None, currency: str) -> str:
+    """A price for people: "1,299.00 EUR", "500 JPY", "no price"."""
+    from advisor.crawling.money import exponent_of
+
+    if minor is None:
+        return "no price"
+    digits = exponent_of(currency)
+    return f"{minor / 10**digits:,.{digits}f} {currency}".rstrip()
+
+
 @contextmanager
 def working() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int], None]]]:
     """Two functions: one that says a sentence, one that draws how far a stage is. On stderr."""

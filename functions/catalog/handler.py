@@ -98,11 +98,16 @@ def product(product_id: str) -> Response[str]:
 
 @app.get("/products/<product_id>/prices")
 def prices(product_id: str) -> Response[str]:
-    """A product's price history, oldest first."""
+    """A product's price history, oldest first; apart from it what waits for a second look."""
     catalog = _services().catalog
     known = _key(product_id)
     points = catalog.prices(known) or _none_of(catalog, known)
-    return _answer({"prices": [asdict(point) for point in points]})
+    return _answer(
+        {
+            "prices": [asdict(point) for point in points if point.counts],
+            "waiting": [asdict(point) for point in points if not point.counts],
+        }
+    )
 
 
 @app.post("/uploads")

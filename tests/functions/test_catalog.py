@@ -111,6 +111,12 @@ def test_gives_the_price_history_oldest_first() -> None:
             "currency": "EUR",
             "availability": "",
             "run_id": "r1",
+            "page": "",
+            "extractor": "",
+            "text": "",
+            "state": "",
+            "flag": "",
+            "corrected_from": "",
         }
         for day, price in ((1, 9900), (3, 8900))
     ]
@@ -118,7 +124,15 @@ def test_gives_the_price_history_oldest_first() -> None:
 
 def test_a_product_that_never_showed_a_price_has_an_empty_history() -> None:
     see(None, 1)
-    assert answer(recorded("http_prices")) == {"prices": []}
+    assert answer(recorded("http_prices")) == {"prices": [], "waiting": []}
+
+
+def test_a_price_that_waits_for_a_second_look_is_told_apart() -> None:
+    see(9900, 1)
+    see(900, 2)
+    answered = answer(recorded("http_prices"))
+    assert [one["price_minor"] for one in answered["prices"]] == [9900]
+    assert [one["price_minor"] for one in answered["waiting"]] == [900]
 
 
 def test_gives_the_latest_classification_of_a_photo_or_why_it_is_unreadable() -> None:

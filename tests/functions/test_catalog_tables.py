@@ -69,14 +69,55 @@ def test_a_price_is_appended_only_when_it_differs_from_the_last() -> None:
     see(ITEM, 2)
     see(replace(ITEM, price_minor=8900), 3)
     see(replace(ITEM, price_minor=8900, availability="out_of_stock"), 4)
-    see(replace(ITEM, price_minor=8900, currency="CHF"), 5)
     see(ITEM, 6)
-    assert history() == [
-        ("01", 9900, "EUR"),
-        ("03", 8900, "EUR"),
-        ("05", 8900, "CHF"),
-        ("06", 9900, "EUR"),
+    assert history() == [("01", 9900, "EUR"), ("03", 8900, "EUR"), ("06", 9900, "EUR")]
+
+
+def test_a_price_that_jumps_waits_for_a_second_run_and_the_product_keeps_the_one_before() -> None:
+    see(ITEM, 1, "r1")
+    see(replace(ITEM, price_minor=900, title="Stool, new"), 2, "r2")
+    see(replace(ITEM, price_minor=900), 3, "r2")
+    assert [(one.price_minor, one.state) for one in CATALOG.prices("one:S1")] == [
+        (9900, ""),
+        (900, "quarantined"),
     ]
+    found = CATALOG.get("one:S1").item
+    assert (found.price_minor, found.currency) == (9900, "EUR")
+    see(replace(ITEM, price_minor=900), 4, "r3")
+    assert [(one.price_minor, one.state) for one in CATALOG.prices("one:S1")][2:] == [(900, "")]
+    assert CATALOG.get("one:S1").item.price_minor == 900
+
+
+def test_another_currency_and_jumps_that_differ_wait_too() -> None:
+    see(ITEM, 1, "r1")
+    for day, price, currency in ((2, 9900, "CHF"), (3, 100, "EUR"), (4, 90000, "EUR")):
+        see(replace(ITEM, price_minor=price, currency=currency), day, f"r{day}")
+    assert [one.state for one in CATALOG.prices("one:S1")] == ["", *["quarantined"] * 3]
+    assert CATALOG.get("one:S1").item.price_minor == 9900
+
+
+def test_a_jump_with_another_photo_is_flagged_as_a_variant_swap() -> None:
+    see(ITEM, 1, "r1")
+    swapped = replace(ITEM, price_minor=900, images=("https://shop/2.jpg",))
+    see(swapped, 2, "r2")
+    see(swapped, 3, "r3")
+    assert [(one.state, one.flag) for one in CATALOG.prices("one:S1")][1:] == [
+        ("quarantined", "variant swap"),
+        ("", "variant swap"),
+    ]
+
+
+@pytest.mark.parametrize("price", [0, -5])
+def test_a_price_of_nothing_or_less_is_none(price: int) -> None:
+    see(replace(ITEM, price_minor=price), 1)
+    assert history() == []
+    assert CATALOG.get("one:S1").item.price_minor is None
+
+
+def test_a_price_says_which_page_it_was_read_off_by_whom_and_from_what() -> None:
+    see(replace(ITEM, page="ab", extractor="schema-org", price_text="99 EUR"), 1)
+    [point] = CATALOG.prices("one:S1")
+    assert (point.page, point.extractor, point.text) == ("ab", "schema-org", "99 EUR")
 
 
 def test_a_page_without_a_price_never_becomes_a_price() -> None:

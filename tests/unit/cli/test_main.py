@@ -20,6 +20,8 @@ ARGUMENTS = {
     "model rollback": [],
     "evaluate": ["--bundle", ".", "."],
     "classify": ["--bundle", ".", "photo.jpg"],
+    "prices show": [".", "a:b"],
+    "prices replay": ["."],
     "suggest": ["--bundle", ".", "--items", ".", "."],
 }
 

@@ -77,7 +77,10 @@ def test_writes_items_photos_and_pages(tmp_path: Path) -> None:
         "url": f"{shop.url}/p/0",
         "price_minor": 1250,
         "currency": "EUR",
+        "price_text": "12.50",
         "shop": "corner",
+        "page": hashlib.sha256(str(pages["/p/0"].body).encode()).hexdigest(),
+        "extractor": "schema-org",
     }
     assert items["../x"]["category"] == "hi-fi, audio & speakers/../"
     photos = {photo["product_id"]: photo for photo in _lines(out / "photos.jsonl")}

@@ -29,10 +29,44 @@ from advisor.crawling.money import Money, exponent_of, parse_price
         ("", "EUR", None),
         ("9" * 30, "EUR", None),
         ("10", "not a code", None),
+        ("2 pairs from $349", "", Money(34900, "USD")),
+        ("CHF 3,999.00", "", Money(399900, "CHF")),
+        ("Was $499.00 Now $349.00", "", Money(34900, "USD")),
+        ("was 59,95 now 39,95", "EUR", Money(3995, "EUR")),
+        ("Statt 99,99 € jetzt 79,99 €", "", Money(7999, "EUR")),
+        ("RRP £100.00 Our price £80.00", "", Money(8000, "GBP")),
+        ("Sale price $349.00 Regular price $499.00", "", Money(34900, "USD")),
+        ("Regular price $499.00", "", Money(49900, "USD")),
+        ("was $499", "", None),
+        ("$10.00 - $20.00", "", Money(1000, "USD")),
+        ("10 \u2013 20 €", "", Money(1000, "EUR")),
+        ("USD 5 - 7", "", Money(500, "USD")),
+        ("from £20 to £30", "", Money(2000, "GBP")),
+        ("20% off €45.00", "", Money(4500, "EUR")),
+        ("\u221220%  €45.00", "", Money(4500, "EUR")),
+        ("12x $49.99", "", Money(4999, "USD")),
+        ("3 for 10", "USD", Money(1000, "USD")),
+        ("€4.50/100 g, €45.00", "", Money(4500, "EUR")),
+        ("$ 12.50 / 100 g", "", Money(1250, "USD")),
+        ("€ 1.299,-", "", Money(129900, "EUR")),
+        ("1\u2019299.\u2013 CHF", "", Money(129900, "CHF")),
+        ("CHF 1'299.00", "", Money(129900, "CHF")),
+        ("$349 AUD", "", Money(34900, "AUD")),
+        ("NT$ 1,000", "", Money(100000, "TWD")),
+        ("1 299,00 zł", "", Money(129900, "PLN")),
+        ("-5 €", "", None),
+        ("€ -5.00", "", None),
+        ("free delivery", "EUR", None),
     ],
 )
 def test_reads_a_price(text: str, currency: str, expected: Money | None) -> None:
     assert parse_price(text, currency=currency) == expected
+
+
+def test_what_it_was_read_from_stays_with_the_price() -> None:
+    money = parse_price(" was $499 now $349 ")
+    assert money
+    assert money.text == "was $499 now $349"
 
 
 @given(st.text(max_size=40), st.sampled_from(["EUR", "JPY", "KWD", ""]))

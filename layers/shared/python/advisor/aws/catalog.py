@@ -1,14 +1,14 @@
 """Products and prices in DynamoDB.
 
 products   product_id -> what the shop's page says now; index by_gtin
-prices     product_id, observed_at -> the price from then on (append only)
+prices     product_id, observed_at -> the price from then on (append only; some are quarantined)
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from advisor.aws.clients import table
 from advisor.catalog.gtin import normalise_gtin
+from advisor.catalog.prices import judge, photos_differ, price_of
 from advisor.catalog.products import PricePoint, Product
 from advisor.crawling.items import Item
 from advisor.errors import NotFoundError
@@ -36,12 +37,18 @@ class CatalogTables:
     def put_item(self, item: Item, *, run_id: str, observed_at: str) -> None:
         """Store what a shop's page says, and its price where that is another one than before.
 
+        A price that is quarantined is appended to the history, and the product keeps the one
+        before.
         observed_at: ISO 8601, UTC, always of the same form, since it sorts as text. The same
         call again changes nothing. An older sight never overwrites a newer one. The price goes
         first: when the call breaks off between the two, its repetition finds the rest to do.
         """
-        if item.price_minor is not None:
-            self._append_price(item, run_id=run_id, observed_at=observed_at)
+        shown = self._record_price(item, run_id=run_id, observed_at=observed_at)
+        item = replace(
+            item,
+            price_minor=shown.price_minor if shown else None,
+            currency=shown.currency if shown else "",
+        )
         # In one form, so that the index finds it whatever form another shop writes; no other
         # code belongs under that name.
         known = replace(item, gtin=normalise_gtin(item.gtin))
@@ -96,26 +103,41 @@ class CatalogTables:
             _price(row) for row in query_all(self.prices_table, KeyConditionExpression=condition)
         ]
 
-    def _append_price(self, item: Item, *, run_id: str, observed_at: str) -> None:
-        assert item.price_minor is not None  # noqa: S101 (the caller's condition, for the type)
-        before = self._price_before(item.product_id, observed_at)
-        if before and (before.price_minor, before.currency) == (item.price_minor, item.currency):
-            return
-        point = PricePoint(
-            observed_at=observed_at,
-            price_minor=item.price_minor,
-            currency=item.currency,
-            availability=item.availability,
-            run_id=run_id,
-        )
-        table(self.prices_table).put_item(Item={"product_id": item.product_id, **asdict(point)})
+    def _record_price(self, item: Item, *, run_id: str, observed_at: str) -> PricePoint | None:
+        """Append the price if it is news; returns the one that counts now, None without any."""
+        seen = price_of(item, run_id=run_id, observed_at=observed_at)
+        if seen is None:
+            return None
+        history = list(self._newest_to_counting(item.product_id, observed_at))
+        point = judge(history, seen, photos_changed=lambda: self._photos_changed(item))
+        if point:
+            key = {"product_id": item.product_id}
+            table(self.prices_table).put_item(Item=key | point.to_dict())
+            history.insert(0, point)
+        return next((one for one in history if one.counts), None)
 
-    def _price_before(self, product_id: str, observed_at: str) -> PricePoint | None:
+    def _newest_to_counting(self, product_id: str, observed_at: str) -> Iterator[PricePoint]:
+        """The product's points not after that time, newest first, to the first that counts."""
         condition = Key("product_id").eq(product_id) & Key("observed_at").lte(observed_at)
-        answer = table(self.prices_table).query(
-            KeyConditionExpression=condition, ScanIndexForward=False, Limit=1, ConsistentRead=True
+        rows = query_all(
+            self.prices_table,
+            KeyConditionExpression=condition,
+            ScanIndexForward=False,
+            Limit=2,  # a row that counts comes first, or after one that waits
+            ConsistentRead=True,
         )
-        return next(map(_price, answer["Items"]), None)
+        for row in rows:
+            point = _price(row)
+            yield point
+            if point.counts:
+                return
+
+    def _photos_changed(self, item: Item) -> bool:
+        try:
+            before = self.get(item.product_id).item
+        except NotFoundError:
+            return False
+        return photos_differ(before.images, item.images)
 
     def _get_batch(
         self, product_ids: list[str], *, sleep: Callable[[float], None]

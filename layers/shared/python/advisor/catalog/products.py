@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from advisor.crawling.items import Item
@@ -47,13 +47,34 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class PricePoint:
-    """A price that a page showed from observed_at on, in minor units of its currency."""
+    """A price that a page showed from observed_at on, in minor units of its currency.
+
+    page: the hash under which that page is archived (in the run's or the folder's pages/).
+    extractor: the spider that read it; text: what it read. state: "" for a price that counts,
+    "quarantined" for one that moved too far to be believed at once. flag: "variant swap" if the
+    photos changed with it. corrected_from: what it said before a replay ("4900 EUR"), or "".
+    """
 
     observed_at: str
     price_minor: int
     currency: str
     availability: str = ""
     run_id: str = ""
+    page: str = ""
+    extractor: str = ""
+    text: str = ""
+    state: str = ""
+    flag: str = ""
+    corrected_from: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a price to be shown, compared and alerted of."""
+        return not self.state
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields that are not empty."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,8 +84,14 @@ def decide(
         else:
             outcome = _kept(request, known.parsed, spider, shop, settings)
         headers = {**known.headers, **response.headers}
-        return replace(outcome, unchanged=known.body, status=response.status, headers=headers)
+        items = _with_source(outcome.items, known.body, spider)
+        return replace(
+            outcome, unchanged=known.body, status=response.status, headers=headers, items=items
+        )
     outcome = _decide(request, response, spider=spider, shop=shop, settings=settings, now=now)
+    if outcome.items:
+        items = _with_source(outcome.items, body_hash(response.body), spider)
+        outcome = replace(outcome, items=items)
     return replace(outcome, status=response.status, headers=response.headers)
 
 
@@ -298,6 +304,11 @@ def _kept(
 def _with_fewer_photos(item: Item) -> Item:
     few = len(item.images) <= _MAX_PHOTOS
     return item if few else replace(item, images=item.images[:_MAX_PHOTOS])
+
+
+def _with_source(items: Sequence[Item], page: str, spider: Spider) -> tuple[Item, ...]:
+    """The items with the archived page that they were read off, and by whom."""
+    return tuple(replace(item, page=page, extractor=spider.name) for item in items)
 
 
 def _through_stages(

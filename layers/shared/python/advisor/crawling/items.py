@@ -9,6 +9,7 @@ from advisor.errors import InvalidItemError
 
 REQUIRED = ("id", "title", "category", "description")
 _ALWAYS = frozenset({*REQUIRED, "images", "url"})
+SET_BY_THE_CRAWL = ("shop", "page", "extractor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,9 @@ class Item:
 
     id: the shop's SKU. images: absolute photo URLs. url: the page's. price_minor: in minor
     units of currency (ISO 4217). availability: in_stock, out_of_stock, preorder or "".
-    Empty text or None: the page does not say. shop is set by the crawl, not by the spider.
+    Empty text or None: the page does not say. price_text: what the price was read from. shop,
+    page (the hash under which the page's body is archived) and extractor (the spider's name) are
+    set by the crawl, not by the spider.
     """
 
     id: str
@@ -32,7 +35,10 @@ class Item:
     brand: str = ""
     gtin: str = ""
     mpn: str = ""
+    price_text: str = ""
     shop: str = ""
+    page: str = ""
+    extractor: str = ""
 
     @property
     def product_id(self) -> str:

@@ -11,7 +11,7 @@ from advisor.errors import DataError
 
 COLUMNS = (
     "id", "title", "category", "description", "price_minor", "currency", "availability", "brand",
-    "gtin", "mpn", "shop", "url", "images",
+    "gtin", "mpn", "shop", "url", "images", "price_text", "page", "extractor",
 )  # fmt: skip
 # How a cell begins that Excel, LibreOffice or Sheets would run (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -103,6 +103,7 @@ class DeclaredSpider:
             url=page.url,
             price_minor=money.minor if money else None,
             currency=money.currency if money else "",
+            price_text=money.text if money else "",
             availability=availability_of(read["availability"] or default("availability", "")),
             brand=read["brand"] or default("brand", ""),
             gtin=gtin_of(read["gtin"]),

@@ -70,6 +70,7 @@ class HarveyNorman:
             url=page.url,
             price_minor=money.minor if money else None,
             currency=money.currency if money else "",
+            price_text=money.text if money else "",
             availability=availability_of(_text(marked["availability"])),
             brand=_text(marked["brand"]),
             gtin=gtin_of(_text(marked["gtin"])),

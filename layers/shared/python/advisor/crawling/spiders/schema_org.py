@@ -133,6 +133,7 @@ def _item(page: Page, product: Node, trail: Node) -> Item:
         url=page.url,
         price_minor=money.minor if money else None,
         currency=money.currency if money else "",
+        price_text=money.text if money else "",
         availability=availability_of(text_of(offer.get("availability"))),
         brand=text_of(product.get("brand") or product.get("manufacturer")),
         gtin=next(filter(None, (gtin_of(text_of(product.get(name))) for name in _GTINS)), ""),
