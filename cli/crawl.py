@@ -157,6 +157,7 @@ def command(
     if not spider or out is None:
         missing = "argument 'SPIDER'" if not spider else "option '--out'"
         raise click.UsageError(f"Missing {missing}.")
+    from advisor.catalog.alert_file import AlertFile
     from advisor.catalog.price_log import record as record_prices
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
@@ -213,9 +214,12 @@ def command(
         lost = folder.keep_statistics(figures)
         figures["lost_fields"] = [asdict(one) for one in lost]
     record_prices(out)
+    alerts = AlertFile(out).check()
     if as_json or reason != finish.SHOP_DOWN or statistics.pages:
         _print(figures, as_json=as_json)
     _tell(reason, statistics, base_url=chosen.base_url, failure=crawl.last_failure)
+    for text in alerts:
+        click.echo(f"alert: {text}", err=True)
     for one in lost:
         click.echo(f"advisor: the items lost a field they had: {one}", err=True)
     if reason == finish.SHOP_DOWN:

@@ -10,7 +10,11 @@ import click
 from advisor.errors import AdvisorError, UsageError
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
-COMMANDS = ("crawl", "replay", "spider", "train", "model", "evaluate", "classify", "suggest", "prices")
+COMMANDS = (
+    "crawl", "replay", "spider",
+    "train", "model", "evaluate", "classify",
+    "suggest", "prices", "alert",
+)  # fmt: skip
 
 
 class _LazyGroup(click.Group):

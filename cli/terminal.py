@@ -36,7 +36,7 @@ def echo_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) ->
 
 def price_text(minor: int | None, currency: str) -> str:
     """A price for people: "1,299.00 EUR", "500 JPY", "no price"."""
-    from advisor.crawling.money import exponent_of
+    from advisor.crawling.currencies import exponent_of
 
     if minor is None:
         return "no price"

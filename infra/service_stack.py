@@ -100,6 +100,8 @@ class ServiceStack(Stack):
         self.closed = sns.Topic(self, "Closed", enforce_ssl=True)
         CfnOutput(self, "ClosedTopicArn", value=self.closed.topic_arn)
         CfnOutput(self, "ArchiveBucket", value=storage.data.bucket_name)
+        self.alerts = sns.Topic(self, "Alerts", enforce_ssl=True)
+        CfnOutput(self, "AlertsTopicArn", value=self.alerts.topic_arn)
         settings_of_ending = settings | {"closed_topic_arn": self.closed.topic_arn}
         self.start_crawl = self._function(
             "start_crawl",
@@ -116,6 +118,8 @@ class ServiceStack(Stack):
             | {
                 "products_table": storage.products.table_name,
                 "prices_table": storage.prices.table_name,
+                "alerts_table": storage.alerts.table_name,
+                "alerts_topic_arn": self.alerts.topic_arn,
             },
             timeout_s=CRAWL_TIMEOUT_S,
             memory_mb=1024,
@@ -149,8 +153,9 @@ class ServiceStack(Stack):
         for function in (self.start_crawl, self.crawl, self.sweep_crawls, self.crawls):
             storage.frontier.grant_read_write_data(function)
             self.tokens.grant_send_messages(function)
-        for table in (storage.products, storage.prices):
+        for table in (storage.products, storage.prices, storage.alerts):
             table.grant_read_write_data(self.crawl)
+        self.alerts.grant_publish(self.crawl)
         for prefix in ("pages/*", "items/*", "images/*", "visits/*"):
             storage.data.grant_put(self.crawl, prefix)
         # What an earlier run read off a page, so that an unchanged one is not parsed again.

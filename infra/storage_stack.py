@@ -35,6 +35,7 @@ class StorageStack(Stack):
         self.prices = self._table("Prices", "product_id", "observed_at")
         self.labels = self._table("Labels", "image_id", "model_version")
         self.embeddings = self._table("Embeddings", "shelf", "photo")
+        self.alerts = self._table("Alerts", "product_id", "alert_id")
         self.frontier = self._table("Frontier", "pk", "sk", time_to_live="expires_at")
 
     def _bucket(self, name: str, *, versioned: bool) -> s3.Bucket:

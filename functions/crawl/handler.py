@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
 
+from advisor.aws.alerts import AlertTable
 from advisor.aws.announcing import ClosedTopic
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_turns import CrawlService
@@ -34,7 +35,11 @@ def default_service() -> CrawlService:
         frontier_table=settings.frontier_table,
         queue=TokenQueue(settings.tokens_queue_url, settings.frontier_table),
         bucket=settings.data_bucket,
-        tables=CatalogTables(settings.products_table, settings.prices_table),
+        tables=CatalogTables(
+            settings.products_table,
+            settings.prices_table,
+            AlertTable(settings.alerts_table, settings.alerts_topic_arn),
+        ),
         announce=ClosedTopic(settings.closed_topic_arn).announce,
     )
 

@@ -18,6 +18,7 @@ TABLES = {
     "prices": ("product_id", "observed_at"),
     "labels": ("image_id", "model_version"),
     "embeddings": ("shelf", "photo"),
+    "alerts": ("product_id", "alert_id"),
     "frontier": ("pk", "sk"),
 }
 

@@ -39,7 +39,7 @@ def test_what_must_not_be_lost_is_kept_when_the_stack_goes(aws: dict[str, Templa
     kept = resources(aws["Storage"], "AWS::S3::Bucket") | resources(
         aws["Storage"], "AWS::DynamoDB::GlobalTable"
     )
-    assert len(kept) == 7
+    assert len(kept) == 8
     assert {resource["DeletionPolicy"] for resource in kept.values()} == {"Retain"}
 
 

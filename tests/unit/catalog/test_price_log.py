@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from advisor.catalog.price_log import BEFORE_REPLAY, PRICES, PriceLog, record
 from advisor.errors import DataError, NotFoundError
+from cli.alert import command as alerts
 from cli.crawl import command as crawl
 from cli.prices import command as prices
 from tests.unit.crawling.loopback import Answer, Shop, serving
@@ -37,12 +38,14 @@ def sell(shop: Shop, price: str, *, status: int = 200, availability: str = "") -
     shop.pages["/p/1"] = Answer(html, status=status)
 
 
-def crawled(shop: Shop, folder: Path) -> None:
+def crawled(shop: Shop, folder: Path) -> str:
+    """Crawl the shop; what was said on stderr."""
     more = ["--delay", "0", "--shop", "corner"]
     result = CliRunner().invoke(
         crawl, ["schema-org", "--base-url", shop.url, "--out", str(folder), *more]
     )
     assert result.exit_code in (0, 1), result.output
+    return result.stderr
 
 
 def told(folder: Path) -> list[tuple[int, str]]:
@@ -115,6 +118,51 @@ def test_shows_a_products_history(shop: Shop, tmp_path: Path) -> None:
     assert json.loads(as_json.splitlines()[0])["text"] == "1234.5"
     unknown = CliRunner().invoke(prices, ["show", str(tmp_path), "corner:S9"])
     assert isinstance(unknown.exception, NotFoundError)
+
+
+def alert(*words: str) -> Any:
+    return CliRunner().invoke(alerts, list(words))
+
+
+def test_an_alert_in_a_folder_is_printed_by_the_crawl_that_sees_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "out")
+    sell(shop, "100", availability="OutOfStock")
+    crawled(shop, tmp_path / "out")
+    for wish in (["--below", "95 EUR"], ["--percent", "20"], ["--back-in-stock"]):
+        assert alert("add", folder, PRODUCT, *wish).exit_code == 0
+    assert "at 95.00 EUR or less" in alert("list", folder).stdout
+    sell(shop, "100", availability="OutOfStock")
+    assert "alert:" not in crawled(shop, tmp_path / "out")
+    sell(shop, "90", status=404)
+    assert "alert:" not in crawled(shop, tmp_path / "out")
+    sell(shop, "90", availability="InStock")
+    said = crawled(shop, tmp_path / "out")
+    assert said.count("alert:") == 2
+    assert "Thing costs 90.00 EUR" in said
+    assert "Thing is in stock again" in said
+    assert "alert:" not in crawled(shop, tmp_path / "out")
+    sell(shop, "79", availability="InStock")
+    assert crawled(shop, tmp_path / "out").count("alert:") == 1  # the percentage
+
+
+def test_alerts_are_removed_and_wrong_ones_refused(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    [alert_id] = alert("add", folder, PRODUCT, "--percent", "5").stdout.split()
+    assert alert("remove", folder, alert_id).exit_code == 0
+    assert alert("list", folder).stdout == ""
+    for words, said in (
+        (["remove", folder, "x"], "no alert 'x'"),
+        (["add", folder, PRODUCT], "one of --below"),
+        (["add", folder, PRODUCT, "--percent", "5", "--back-in-stock"], "one of --below"),
+        (["add", folder, PRODUCT, "--below", "cheap"], "'cheap'"),
+        (["add", folder, PRODUCT, "--below", "0 EUR"], "is no price"),
+        (["add", folder, "thing", "--percent", "5"], "expected SHOP:SKU"),
+        (["list", f"{folder}/none"], "is no folder"),
+    ):
+        result = alert(*words)
+        assert said in str(result.exception), words
 
 
 def test_a_log_that_is_none_is_told_by_its_line(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ ARGUMENTS = {
     "classify": ["--bundle", ".", "photo.jpg"],
     "prices show": [".", "a:b"],
     "prices replay": ["."],
+    "alert add": [".", "a:b", "--percent", "10"],
+    "alert list": ["."],
+    "alert remove": [".", "x"],
     "suggest": ["--bundle", ".", "--items", ".", "."],
 }
 

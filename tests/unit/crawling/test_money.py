@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.crawling.money import Money, exponent_of, parse_price
+from advisor.crawling.currencies import exponent_of
+from advisor.crawling.money import Money, parse_price
 
 
 @pytest.mark.parametrize(

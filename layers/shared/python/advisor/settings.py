@@ -29,6 +29,8 @@ class Settings:
     embeddings_table: str  # model_version#label, product_id#image_id -> embedding
     frontier_table: str  # crawl runs, hosts, requests
     tokens_queue_url: str  # one token per host of a running crawl
+    alerts_table: str  # product_id, alert_id -> what somebody wants to be told of
+    alerts_topic_arn: str  # SNS: a message for each alert that fired
     closed_topic_arn: str  # SNS: a message for each crawl that ended
     photos_queue_url: str  # S3 events of photos to classify
     publish_max_p: str  # a new model's gain may be chance with this probability at most (0 to 1)

@@ -15,7 +15,10 @@ from typing import Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
+from advisor.aws.alerts import AlertTable
 from advisor.aws.clients import table
+from advisor.aws.rows import query_all
+from advisor.catalog.alerts import Seen
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.prices import judge, photos_differ, price_of
 from advisor.catalog.products import PricePoint, Product
@@ -29,10 +32,14 @@ BATCH_ATTEMPTS: Final = 6
 
 @dataclass(frozen=True)
 class CatalogTables:
-    """The products table and the prices table, by name. prices_table: "" where none is needed."""
+    """The products table and the prices table, by name. prices_table: "" where none is needed.
+
+    alerts: told of each product that is stored; None where nobody is.
+    """
 
     products_table: str
     prices_table: str = ""
+    alerts: AlertTable | None = None
 
     def put_item(self, item: Item, *, run_id: str, observed_at: str) -> None:
         """Store what a shop's page says, and its price where that is another one than before.
@@ -62,6 +69,9 @@ class CatalogTables:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
+            return
+        if self.alerts:
+            self.alerts.see(item.product_id, Seen.of(item, shown))
 
     def get(self, product_id: str) -> Product:
         """One product.
@@ -154,16 +164,6 @@ class CatalogTables:
             sleep(0.05 * 2**attempt)
         left = len(asked[self.products_table]["Keys"])
         raise TimeoutError(f"DynamoDB left {left} keys unanswered in {BATCH_ATTEMPTS} attempts")
-
-
-def query_all(table_name: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """All rows that a query finds, page by page."""
-    while True:
-        answer = table(table_name).query(**query)
-        yield from answer["Items"]
-        if "LastEvaluatedKey" not in answer:
-            return
-        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def _product(row: dict[str, Any]) -> Product:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from boto3.dynamodb.conditions import Key
 
-from advisor.aws.catalog import query_all
 from advisor.aws.clients import table
+from advisor.aws.rows import query_all
 from advisor.catalog.similarity import Shelf, ShelfPhoto
 
 STORED: Final = np.dtype("<f2")  # a third of a percent of rounding at most: the order stays

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from boto3.dynamodb.conditions import Key
 
-from advisor.aws.catalog import query_all
 from advisor.aws.clients import table
+from advisor.aws.rows import query_all
 from advisor.errors import NotFoundError
 from advisor.vision.classification import Classification, Label
 

@@ -13,6 +13,8 @@ from itertools import zip_longest
 
 from price_parser import Price
 
+from advisor.crawling.currencies import CURRENCIES, exponent_of
+
 _SYMBOLS = {
     "€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD",
     "AU$": "AUD", "NZ$": "NZD", "¥": "JPY", "円": "JPY", "₹": "INR", "₩": "KRW", "₽": "RUB",
@@ -20,23 +22,6 @@ _SYMBOLS = {
     "₺": "TRY", "₪": "ILS", "₫": "VND", "₴": "UAH", "฿": "THB", "R$": "BRL", "zł": "PLN",
     "Kč": "CZK", "Ft": "HUF", "lei": "RON", "Fr.": "CHF", "Euro": "EUR", "euro": "EUR",
 }  # fmt: skip
-# ISO 4217 exponents other than two.
-_NO_DECIMALS = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"}
-    | {"VUV", "XAF", "XOF", "XPF"}
-)
-_THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
-# ISO 4217, list one of 2026, without funds and metals.
-_CODES = """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
-    BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
-    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF
-    KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
-    MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD
-    SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
-    UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
-"""
-CURRENCIES = frozenset(_CODES.split())
 _SIGNS = "|".join(
     re.escape(one) + (r"(?![^\W\d_])" if one[-1].isalpha() else "")
     for one in sorted({*_SYMBOLS, *CURRENCIES}, key=len, reverse=True)
@@ -149,13 +134,6 @@ def _clearest(*written: str | None) -> str:
     """The currency of an amount that may have one on both sides: the code ("$349 AUD")."""
     said = [one.strip() for one in written if one and one.strip()]
     return next((one for one in said if one.upper() in CURRENCIES), said[0] if said else "")
-
-
-def exponent_of(currency: str) -> int:
-    """How many decimal digits the minor unit stands for: 2 for EUR, 0 for JPY, 3 for KWD."""
-    if currency in _NO_DECIMALS:
-        return 0
-    return 3 if currency in _THREE_DECIMALS else 2
 
 
 def _iso(text: str) -> str:

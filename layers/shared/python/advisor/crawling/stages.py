@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
+from advisor.crawling.currencies import CURRENCIES
 from advisor.crawling.items import REQUIRED, Item
-from advisor.crawling.money import CURRENCIES
 from advisor.crawling.text import plain_text
 from advisor.crawling.urls import is_web_url
 

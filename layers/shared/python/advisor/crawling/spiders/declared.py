@@ -14,9 +14,10 @@ import yaml
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from advisor.crawling.crawl_settings import checked_setting
+from advisor.crawling.currencies import CURRENCIES
 from advisor.crawling.items import Item
 from advisor.crawling.messages import Page
-from advisor.crawling.money import CURRENCIES, parse_price
+from advisor.crawling.money import parse_price
 from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, clean
 from advisor.crawling.spiders.vocabulary import availability_of, gtin_of
 from advisor.crawling.stages import DEFAULT_STAGES, STAGES, Stage
