@@ -305,7 +305,7 @@ def _progress() -> Iterator[Callable[[Crawl], None]]:
                     tasks[host] = progress.add_task("")
                 progress.update(
                     tasks[host],
-                    description=f"{escape(host)}: {of['pages']} pages, {of['items']} items, "
+                    description=f"{escape(plain(host))}: {of['pages']} pages, {of['items']} items, "
                     f"{of['photos']} photos, {of['errors']} errors, "
                     f"{(of['pages'] + of['photos']) / seconds:.1f}/s",
                 )

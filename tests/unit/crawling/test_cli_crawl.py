@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,39 @@ def _run(shop: Shop, out: Path, *options: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
+
+
+def test_shows_each_host_live_on_a_terminal_and_nothing_elsewhere(tmp_path: Path) -> None:
+    with serving(shop_of(30)) as shop:
+        quiet = _run(shop, tmp_path / "quiet")
+        output, errors = quiet.communicate(timeout=20)
+        assert errors == ""
+        assert json.loads(output)["items"] == 30
+        ours, theirs = os.openpty()
+        arguments = ["schema-org", "--base-url", shop.url, "--out", str(tmp_path / "live")]
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from cli.crawl import command; command()",
+                *arguments,
+                "--json",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "TERM": "xterm", "COLUMNS": "120"},
+        )
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal's end
+            while more := os.read(ours, 65536):
+                shown += more
+        os.close(ours)
+        output = process.communicate(timeout=20)[0].decode()
+    assert json.loads(output)["items"] == 30
+    host = shop.url.removeprefix("http://")
+    assert f"{host}: 33 pages, 30 items, 30 photos, 0 errors, " in shown.decode()
+    assert shown.endswith(b"\x1b[2K")  # and is gone when it ends
 
 
 def _wait_for(shop: Shop, requests: int) -> None:

@@ -122,6 +122,13 @@ def test_a_burst_at_the_start_does_not_hide_what_comes_after() -> None:
     assert looks == [False, False, True, True]
 
 
+@pytest.mark.parametrize("attempts", range(8))
+def test_waits_twice_as_long_after_each_failure_and_a_little_more_by_chance(attempts: int) -> None:
+    waits = {CrawlSettings(first_backoff_s=0.25).backoff_s(attempts) for _ in range(50)}
+    assert len(waits) > 1
+    assert 0.25 * 2**attempts <= min(waits) < max(waits) <= 1.5 * 0.25 * 2**attempts
+
+
 def test_robots_rules_are_looked_up_by_the_first_word_of_the_agent() -> None:
     text = "User-agent: Ours\nDisallow: /\nCrawl-delay: 3\n\nUser-agent: *\nAllow: /\n"
     assert not Robots(text, "Ours/2 (us)").allows("https://shop.test/a")

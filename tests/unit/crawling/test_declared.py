@@ -210,6 +210,23 @@ def test_fetches_one_page_where_robots_txt_allows_it(tmp_path: Path) -> None:
     assert isinstance(_preview(path, tmp_path / "none.html").exception, AdvisorError)
 
 
+def test_each_spider_has_cookies_of_its_own(tmp_path: Path) -> None:
+    with serving({"/": Answer(headers={"Set-Cookie": "cart=7"}), "/a": Answer()}) as shop:
+        for name, more in (
+            ("one", "settings: {cookies: {currency: EUR}, keep_cookies: true}\n"),
+            ("two", "settings: {cookies: {store: cork}}\n"),
+        ):
+            file = tmp_path / f"{name}.yaml"
+            text = SMALL.format(base=shop.url).replace("name: corner", f"name: {name}")
+            file.write_text(text + more + "start: [/, /a]\n")
+            shop.headers.clear()
+            out = str(tmp_path / name)
+            CliRunner().invoke(crawl, [str(file), "--out", out, "--concurrency", "1"])
+            sent = [one["Cookie"] for one in shop.headers]
+            expected = ["currency=EUR"] * 2 + ["currency=EUR; cart=7"]
+            assert sent == (expected if name == "one" else ["store=cork"] * 3)
+
+
 def test_a_product_within_a_product_is_not_another_one(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,10 @@ from advisor.crawling.sink import Results
 from advisor.crawling.spiders.schema_org import SchemaOrg
 from advisor.crawling.sqlite_frontier import SqliteFrontier
 from advisor.errors import FetchError
-from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+from tests.unit.crawling.loopback import JPEG, Answer, Shop, listing, product_page, serving, shop_of
 
 BASE = "http://shop.test"
+PHOTOS = "http://img.test"
 QUICK = CrawlSettings(first_backoff_s=0.01)
 
 
@@ -88,6 +90,7 @@ def _crawl(
     base: str = BASE,
     settings: CrawlSettings = QUICK,
     should_stop: Callable[[], bool] = lambda: False,
+    **more: Any,
 ) -> Iterator[tuple[loop.Crawl, Kept, SqliteFrontier]]:
     kept = Kept()
     (folder / "state").mkdir(exist_ok=True)
@@ -100,6 +103,7 @@ def _crawl(
             fetcher=fetcher,
             settings=settings,
             should_stop=should_stop,
+            **more,
         )
         crawl.seed()
         yield crawl, kept, frontier
@@ -159,6 +163,48 @@ def test_crawls_a_shop_with_the_troubles_of_a_real_one(tmp_path: Path) -> None:
     assert {path for path, times in asked.items() if times > 1} == {"/slow"}
     assert "/private/x" not in asked
     assert all(owner.startswith("corner:") and label == "hats" for owner, label in kept.photos)
+
+
+def _shop_with_photos_elsewhere() -> Callable[[str], Response]:
+    pages = {f"/p/{at}": product_page(f"S{at}", image=f"{PHOTOS}/{at}.jpg") for at in range(6)}
+    pages |= {f"{PHOTOS}/{at}.jpg": Answer(JPEG + bytes([at])) for at in range(5)}
+    return _web(pages | {"/": listing(*(f"/p/{at}" for at in range(6)))})
+
+
+def test_tells_the_figures_of_each_host(tmp_path: Path) -> None:
+    with _crawl(tmp_path, FakeWeb(_shop_with_photos_elsewhere())) as (crawl, _, _):
+        assert crawl.run() == finish.FINISHED
+    assert {host: +figures for host, figures in crawl.by_host().items()} == {
+        "shop.test": {"pages": 7, "items": 6},
+        "img.test": {"photos": 5, "errors": 1},
+    }
+
+
+def test_each_host_is_asked_at_its_own_pace(tmp_path: Path) -> None:
+    """However many connections there are; and one host does not wait for another."""
+    web = FakeWeb(_shop_with_photos_elsewhere())
+    with _crawl(tmp_path, web, settings=CrawlSettings(delay_s=0.06)) as (crawl, _, _):
+        crawl.run()
+    times = {host: [at for at, url in web.asked if url.startswith(host)] for host in (BASE, PHOTOS)}
+    for of in times.values():
+        assert min(after - before for before, after in pairwise(of)) >= 0.06
+    both = sorted(at for of in times.values() for at in of)
+    assert min(after - before for before, after in pairwise(both)) < 0.06
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_tells_once_when_and_why_it_closed(tmp_path: Path, stop: bool) -> None:
+    told: list[tuple[str, int]] = []
+    web = FakeWeb(_web(shop_of(20)))
+    with _crawl(
+        tmp_path,
+        web,
+        should_stop=lambda: stop and len(web.asked) > 12,
+        on_closed=lambda reason, counts: told.append((reason, counts["items"])),
+    ) as (crawl, kept, _):
+        reason = crawl.run()
+    assert reason == (finish.STOPPED if stop else finish.FINISHED)
+    assert told == [(reason, len(kept.items))]
 
 
 def test_asks_a_host_for_at_most_so_many_pages_at_a_time(tmp_path: Path) -> None:
