@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +39,12 @@ INTERRUPTED_STATUS = 130
 )
 @click.option("--frozen", is_flag=True, help="Train the head alone: seconds instead of minutes.")
 @click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 6.")
+@click.option(
+    "--corrections",
+    metavar="FILE",
+    help="Labels that people gave, a JSON line each (or an s3:// URI); they override the shop's.",
+)
+@click.option("--tensorboard", metavar="DIR", help="Write the figures for TensorBoard there, too.")
 @click.option("--seed", type=int, help="Of all that is left to chance. Default: 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
@@ -54,6 +61,8 @@ def command(
     fine_tune: str | None,
     frozen: bool,
     epochs: int | None,
+    corrections: str | None,
+    tensorboard: str | None,
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -81,6 +90,7 @@ def command(
         "validation_percent": validation_percent,
         "fine_tune": FROZEN if frozen else fine_tune,
         "epochs": epochs,
+        "corrections": corrections,
         "seed": seed,
     }
     if frozen and fine_tune:
@@ -92,10 +102,22 @@ def command(
     except KeyboardInterrupt:
         click.echo("advisor: interrupted; no bundle was written", err=True)
         ctx.exit(INTERRUPTED_STATUS)
+    if tensorboard:
+        _summarize(Path(tensorboard), result, out)
     if as_json:
         click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
     else:
         _print(result, out)
+
+
+def _summarize(folder: Path, result: TrainingResult, out: str) -> None:
+    from advisor.vision.bundle_info import read_info
+    from training.tensorboard import write_summaries
+
+    told = {} if out.startswith("s3://") else read_info(Path(out)).training
+    epochs = tuple(told.get("validation_accuracies", ()))
+    run = write_summaries(folder, result.evaluation, version=result.version, epochs=epochs)
+    click.echo(f"Figures for TensorBoard are in {run}", err=True)
 
 
 def _print(result: TrainingResult, out: str) -> None:

@@ -32,6 +32,7 @@ class TrainingConfig:
     learning_rate: float = 5e-4
     weight_decay: float = 1.0
     batch_size: int = 100
+    corrections: str = ""  # labels that people gave: a file or an S3 URI (training/corrections.py)
     max_error: float = 0.05  # of what is answered; less sure answers become `unknown`
     # The blocks of the backbone that learn, too, counted from its end: a number, AUTO or ALL.
     fine_tune: str = AUTO

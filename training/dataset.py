@@ -20,6 +20,8 @@ PRODUCTS = "photos.jsonl"
 class PhotoFile:
     """A photo of the folder. product_id: "" if not known.
 
+    shop_label: what the folder says where a person corrected the label, else "".
+
     name: its path in the folder, with slashes; bytes of it that are no UTF-8 as `\\udcXX`.
     """
 
@@ -27,6 +29,7 @@ class PhotoFile:
     name: str
     label: str
     product_id: str = ""
+    shop_label: str = ""
 
 
 def scan(folder: Path) -> list[PhotoFile]:

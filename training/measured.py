@@ -38,6 +38,12 @@ def measure_bundle(
     evaluation = measure(answers, selection.labels, skipped={})
     leak = measure_leak(selection, config)
     mistakes = [one for one in answers if one.labels and not one.correct]
+    moved = [one for one in answers if one.labels and one.file.shop_label]
+    corrected = {
+        "tested": len(moved),
+        "agrees": sum(one.correct for one in moved),
+        "as_before": sum(one.labels[0].label == one.file.shop_label for one in moved),
+    }
     findings = Findings(
         mistakes=sorted(mistakes, key=lambda one: -one.labels[0].probability),
         copies=[
@@ -45,6 +51,7 @@ def measure_bundle(
             for one, other in selection.copies
         ],
         leak=leak,
+        corrected=corrected,
     )
     said = {one.image_id: (one.file.label, one.labels[0].label) for one in answers if one.labels}
     return Measured(
@@ -53,5 +60,6 @@ def measure_bundle(
             REPORT: render(bundle.info, evaluation, findings).encode(),
             ANSWERS: answers_json(said),
         },
-        metrics=evaluation.to_dict() | {"leak": asdict(leak) if leak else None},
+        metrics=evaluation.to_dict()
+        | {"leak": asdict(leak) if leak else None, "corrected": corrected},
     )

@@ -6,7 +6,7 @@ No script and nothing fetched: photos are in the page, charts are SVG.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -34,12 +34,14 @@ class Findings:
     """What the page shows besides the figures.
 
     mistakes: wrong answers, the surest first. copies: pairs of photos that look the same.
-    leak: None where no two photos belong together.
+    leak: None where no two photos belong together. corrected: of the test photos that a person
+    corrected: tested, agrees (answered as corrected), as_before (as the shop said).
     """
 
     mistakes: Sequence[Answer]
     copies: Sequence[tuple[PhotoFile, PhotoFile]]
     leak: Leak | None
+    corrected: Mapping[str, int]
 
 
 def render(info: BundleInfo, evaluation: Evaluation, findings: Findings) -> str:
@@ -51,7 +53,7 @@ def render(info: BundleInfo, evaluation: Evaluation, findings: Findings) -> str:
         ("What it answers and what it leaves open", _coverage(info, evaluation)),
         (f"Misclassified photos ({_mistake_count(evaluation)})", _mistakes(findings.mistakes)),
         (f"Photos that look the same ({len(findings.copies)})", _copies(findings)),
-        ("Corrected labels", _corrections(info.data.get("corrections"))),
+        ("Corrected labels", _corrections(info.data.get("corrections"), findings.corrected)),
         ("Left out", _left_out(info)),
         ("How it was made", _made(info)),
     )
@@ -320,15 +322,14 @@ def _measured(one: HeadAccuracy) -> str:
     return f"{one.accuracy:.1%} {_range(one.interval)} of {one.count}"
 
 
-def _corrections(corrections: Any) -> str:
+def _corrections(corrections: Any, corrected: Mapping[str, int]) -> str:
     if not corrections:
         return ""
     rows = [(move["from"], move["to"], move["photos"]) for move in corrections["moves"]]
-    tested = corrections.get("tested", 0)
     effect = (
-        f" {tested} of them are test photos: the model answers as corrected in"
-        f" {corrections['agrees']}, as the shop said in {corrections['as_before']}."
-        if tested
+        f" {corrected['tested']} of these are test photos: the model answers as corrected in"
+        f" {corrected['agrees']}, as the shop said in {corrected['as_before']}."
+        if corrected["tested"]
         else ""
     )
     return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,13 @@ from advisor.vision.bundle import check_target, hashes, write_bundle
 from training.backbones import Weights, resolve
 from training.calibration import best_temperature, unknown_threshold
 from training.config import TrainingConfig
+from training.container import (
+    bundle_folder,
+    images_of,
+    keep_over_interruptions,
+    note_failure,
+)
+from training.corrections import correct, read_corrections
 from training.dataset import count_labels, scan, split_by_size
 from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
@@ -86,7 +94,7 @@ def train(
     """
     start = time.perf_counter()
     check_target(out)
-    files = scan(images)
+    files, corrections = correct(scan(images), read_corrections(config.corrections, cache=cache))
     # By the number of files first, so that no photo of a hopeless category is decoded.
     labels, _ = split_by_size(count_labels(files), config.min_images)
     weights = resolve(config.backbone, cache=cache, say=say)
@@ -100,6 +108,7 @@ def train(
     )
     _tell(selection, config, say)
     graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
+    made = replace(made, data={**made.data, "corrections": corrections})
     bundle, contents = make_bundle(graph, made, photos=_golden(selection), now=datetime.now(UTC))
     measured = measure_bundle(bundle, selection, config, progress)
     evaluation = measured.evaluation
@@ -171,20 +180,29 @@ def cache_folder() -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the arguments say; the exit status is 2 for what cannot be done as asked."""
+    """Train as the arguments and SageMaker's environment say (training/container.py).
+
+    Returns: the exit status: 2 for what cannot be done as asked, 130 if interrupted.
+    """
     options = vars(_parser().parse_args(arguments))
     images, out, job = (options.pop(name) for name in ("images", "out", "job"))
+    cache = cache_folder()
     try:
         config = TrainingConfig(**options)
-        result = run(images, out, config, cache=cache_folder(), say=_say, progress=_ignore)
+        keep_over_interruptions(cache)
+        result = run(images, out, config, cache=cache, say=_say, progress=_ignore)
         if job:
             _note_job(job, out, result.version)
     except AdvisorError as error:
+        note_failure(os.environ, str(error))
         _say(f"training: {error}")
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         _say("training: interrupted; no bundle was written")
         return 130
+    except Exception as error:
+        note_failure(os.environ, f"{type(error).__name__}: {error}")
+        raise
     _say(f"accuracy {result.accuracy:.4f} on {result.count} photos, {result.seconds} s")
     sys.stdout.write(f"{result.version}\n")
     return 0
@@ -225,6 +243,9 @@ def _local(images: str, cache: Path) -> Path:
 def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
     for name, reason in selection.unreadable.items():
         say(f"Skipped {name}: {reason}")
+    moved = sum(bool(read.file.shop_label) for read in selection.reads)
+    if config.corrections:
+        say(f"{moved} photos have another label than the shop's, as {config.corrections} says")
     if selection.pruned:
         counts = ", ".join(f"{label} ({count})" for label, count in selection.pruned.items())
         say(f"Left out, with fewer than {config.min_images} photos: {counts}")
@@ -237,8 +258,19 @@ def _golden(selection: Selection) -> list[bytes]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=train.__doc__)
-    parser.add_argument("--images", required=True, help="folder of category folders, or S3 prefix")
-    parser.add_argument("--out", required=True, help="folder, or s3://BUCKET/models/bundles/")
+    images, out = images_of(os.environ), bundle_folder(os.environ)
+    parser.add_argument(
+        "--images",
+        required=not images,
+        default=images,
+        help="folder of category folders, or S3 prefix; a container's channel `images`",
+    )
+    parser.add_argument(
+        "--out",
+        required=not out,
+        default=out,
+        help="folder, or s3://BUCKET/models/bundles/; a container's model folder",
+    )
     parser.add_argument(
         "--job", default="", help="note the version in the bundle's bucket under this name"
     )
@@ -246,6 +278,10 @@ def _parser() -> argparse.ArgumentParser:
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, type=type(field.default), default=field.default)
     return parser
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(sentence: str) -> None:
@@ -257,4 +293,5 @@ def _ignore(stage: str, done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # how SageMaker stops a job, and spot ends it
     sys.exit(main())

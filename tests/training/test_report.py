@@ -153,12 +153,15 @@ def test_words_from_outside_are_shown_as_text(bundle: Path) -> None:
     info = load_bundle(bundle).info
     answers = [answer(HOSTILE, ("a", 0.9)), answer("a", (HOSTILE, 0.7)), answer("a", ("a", 0.9))]
     figures = measure(answers, ("a", HOSTILE), skipped={})
-    corrections = {"given": 1, "photos": 1, "changed": 1, "tested": 0,
+    corrections = {"given": 1, "photos": 1, "changed": 1,
                    "moves": [{"from": HOSTILE, "to": "a", "photos": 1}]}  # fmt: skip
     data = {**info.data, "pruned": {HOSTILE: 1}, "unreadable": {HOSTILE: HOSTILE}}
     hostile = replace(info, data={**data, "corrections": corrections})
     findings = Findings(
-        mistakes=answers[:2], copies=[(answers[0].file, answers[1].file)], leak=None
+        mistakes=answers[:2],
+        copies=[(answers[0].file, answers[1].file)],
+        leak=None,
+        corrected={"tested": 1, "agrees": 1, "as_before": 0},
     )
     text = render(hostile, figures, findings)
     page = parse(text)
@@ -170,7 +173,7 @@ def test_a_matrix_that_nobody_reads_is_left_out(bundle: Path) -> None:
     labels = tuple(f"label {number}" for number in range(1000))
     answers = [answer("label 1", ("label 2", 0.9)), answer("label 2", ("label 2", 0.9))]
     figures = measure(answers, labels, skipped={})
-    findings = Findings(mistakes=(), copies=(), leak=None)
+    findings = Findings(mistakes=(), copies=(), leak=None, corrected={"tested": 0})
     text = render(load_bundle(bundle).info, figures, findings)
     assert "The matrix of 1000 categories is in bundle.json" in text
     assert len(figures.confusion) == 2

@@ -1,0 +1,100 @@
+"""Labels that a person gave, which override the shop's category.
+
+A line of JSON each, as the review leaves them:
+{"image": sha256 of the photo's bytes, "label": ..., "by": who, "at": ISO 8601}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import DataError
+from training.dataset import PhotoFile, one_line
+from training.parallel import map_photos
+
+_IMAGE = re.compile(r"[0-9a-f]{64}")
+
+
+def read_corrections(source: str, *, cache: Path) -> dict[str, str]:
+    """The label of each corrected photo, by image id; of several the latest counts.
+
+    source: a file or an S3 URI, "" for none.
+    Raises: DataError if it cannot be read, naming the line.
+    """
+    if not source:
+        return {}
+    path = Path(source)
+    if source.startswith("s3://"):
+        from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
+
+        path = download(source, cache / "s3")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"corrections {source} cannot be read: {error.strerror}") from error
+    latest: dict[str, tuple[str, str]] = {}
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        image, label, at = _read(line, f"{source}, line {number}")
+        if at >= latest.get(image, ("", ""))[0]:
+            latest[image] = (at, label)
+    return {image: label for image, (_, label) in latest.items()}
+
+
+def correct(
+    files: Sequence[PhotoFile], labels: Mapping[str, str]
+) -> tuple[list[PhotoFile], dict[str, Any]]:
+    """The photos with corrected labels, and what that changed.
+
+    labels: by image id. Returns: the photos, in order, and for bundle.json: given, photos (files
+        that they are of), changed, and moves from label to label, the most frequent first.
+    """
+    if not labels:
+        return list(files), {}
+    corrected, moves, found = [], Counter[tuple[str, str]](), 0
+    for file, image_id in zip(files, map_photos(lambda: _hash, files), strict=True):
+        label = labels.get(image_id)
+        found += label is not None
+        if label is not None and label != file.label:
+            moves[file.label, label] += 1
+            corrected.append(replace(file, label=label, shop_label=file.label))
+        else:
+            corrected.append(file)
+    return corrected, {
+        "given": len(labels),
+        "photos": found,
+        "changed": moves.total(),
+        "moves": [
+            {"from": old, "to": new, "photos": count}
+            for (old, new), count in sorted(moves.items(), key=lambda move: (-move[1], move[0]))
+        ],
+    }
+
+
+def _read(line: bytes, where: str) -> tuple[str, str, str]:
+    try:
+        record = json.loads(line)
+        image, label, at = (record[name] for name in ("image", "label", "at"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where} is no correction: {error!r}") from error
+    if not isinstance(image, str) or not _IMAGE.fullmatch(image):
+        raise DataError(f"{where}: image is {image!r}; expected the sha256 of a photo's bytes")
+    if not isinstance(label, str) or not label.strip() or not isinstance(at, str):
+        raise DataError(f"{where}: label is {label!r}, at {at!r}; expected a label and a time")
+    return image, one_line(label.strip()), at
+
+
+def _hash(file: PhotoFile) -> str:
+    try:
+        with file.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:  # reading the photo itself will tell why
+        return ""
