@@ -71,6 +71,11 @@ class Target:
 LAMBDA = Target("3.13", ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64"))
 THIS_MACHINE = Target(f"{sys.version_info.major}.{sys.version_info.minor}")
 
+# What every function's process starts with: large pieces of memory go back to the kernel when
+# they are freed. glibc else learns to keep up to 64 MB of them, on top of the next photo's
+# (`python -m benchmarks.hostile_images`: 316 MB at most, 282 with this).
+PROCESS = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+
 LAYERS = ("shared", "base", "vision", "catalog", "crawl")
 
 LayerFolder = Callable[[str], Path]  # the name of a folder of layers/ -> what to deploy

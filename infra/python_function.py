@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.layers import ROOT
+from infra.layers import PROCESS, ROOT
 
 
 class PythonFunction(lambda_.Function):
@@ -52,6 +52,7 @@ class PythonFunction(lambda_.Function):
                 removal_policy=RemovalPolicy.DESTROY,
             ),
             environment={
+                **PROCESS,
                 "POWERTOOLS_SERVICE_NAME": folder,
                 **{f"ADVISOR_{name.upper()}": value for name, value in settings.items()},
             },

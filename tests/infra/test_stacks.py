@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.settings import PREFIX, Settings
+from infra.layers import PROCESS
 from infra.training_stack import source_archive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,11 @@ def test_every_function_runs_python_3_13_with_our_package_and_powertools(
         assert properties["Runtime"] == "python3.13"
         assert properties["Architectures"] == ["x86_64"]
         assert len(properties["Layers"]) >= 2
+
+
+def test_functions_give_large_memory_back_to_the_kernel(aws: dict[str, Template]) -> None:
+    for properties in our_functions(aws["Service"]).values():
+        assert PROCESS.items() <= properties["Environment"]["Variables"].items()
 
 
 def test_functions_get_the_settings_they_read_and_no_unknown_ones(

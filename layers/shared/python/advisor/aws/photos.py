@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import quote_plus, unquote, unquote_plus
 
@@ -62,14 +63,14 @@ def read_photo(
     if size > max_hashed_bytes:
         answer["Body"].close()
         raise UnreadableImageError(f"{place.key!r} of {size} bytes is too large to be a photo")
-    digest, kept = hashlib.sha256(), bytearray()
+    digest, kept = hashlib.sha256(), BytesIO()  # which gives its bytes without a copy
     for chunk in answer["Body"].iter_chunks(_CHUNK):
         digest.update(chunk)
         if size <= max_bytes:
-            kept += chunk
+            kept.write(chunk)
     return StoredPhoto(
         place=place,
-        data=bytes(kept) if size <= max_bytes else None,
+        data=kept.getvalue() if size <= max_bytes else None,
         size=size,
         image_id=digest.hexdigest(),
         product_id=unquote(answer["Metadata"].get("product-id", "")),

@@ -28,7 +28,7 @@ MAX_READS: Final = 200_000  # a PNG of 50 MB in libpng's pieces of 8 KB takes 26
 
 # Measured: bytes held for a pixel while it is decoded, and for a byte of the file.
 _WEBP: Final = (15, 5)
-_AVIF: Final = (12, 2)
+_AVIF: Final = (16, 2)
 # Other formats: a pixel is four bytes in Pillow, unless it is of one of these modes. The text
 # that a PNG may carry is kept, too.
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2}
@@ -63,7 +63,7 @@ class MeteredFile(BytesIO):
         if self._side_bytes > MAX_SIDE_BYTES:
             raise UnreadableImageError(f"more than {MAX_SIDE_BYTES} bytes besides its pixels")
         if self._reads > MAX_READS:
-            raise UnreadableImageError(f"its {len(self.getbuffer())} bytes are in too many pieces")
+            raise UnreadableImageError(f"more than {MAX_READS} pieces")
         return data
 
 
@@ -130,7 +130,7 @@ def bounded_memory(data: bytes) -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         in_use = 1024 * int(status.partition("VmData:")[2].split(maxsplit=1)[0])
-        limits = [in_use + MAX_MEMORY, *(one for one in (soft, hard) if one >= 0)]
+        limits = [in_use - len(data) + MAX_MEMORY, *(one for one in (soft, hard) if one >= 0)]
         resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
         try:
             yield
