@@ -33,6 +33,11 @@ INTERRUPTED_STATUS = 130
 @click.option("--test-percent", type=int, help="Photos set aside to measure. Default: 10.")
 @click.option("--validation-percent", type=int, help="Photos to calibrate on. Default: 10.")
 @click.option(
+    "--holdout-shop",
+    metavar="NAME",
+    help="Measure on this shop's photos, and train on none of them.",
+)
+@click.option(
     "--fine-tune",
     metavar="N|all",
     help="Train the last N blocks of the backbone, too. Default: 12, where the backbone allows it.",
@@ -58,6 +63,7 @@ def command(
     min_images: int | None,
     test_percent: int | None,
     validation_percent: int | None,
+    holdout_shop: str | None,
     fine_tune: str | None,
     frozen: bool,
     epochs: int | None,
@@ -88,6 +94,7 @@ def command(
         "min_images": min_images,
         "test_percent": test_percent,
         "validation_percent": validation_percent,
+        "holdout_shop": holdout_shop,
         "fine_tune": FROZEN if frozen else fine_tune,
         "epochs": epochs,
         "corrections": corrections,

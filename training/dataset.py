@@ -14,6 +14,7 @@ from advisor.naming import label_of
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 PRODUCTS = "photos.jsonl"
+MAX_LABELS = 1_000  # a table of ten thousand by ten thousand would measure, and help, nobody
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class PhotoFile:
     label: str
     product_id: str = ""
     shop_label: str = ""
+
+    @property
+    def shop(self) -> str:
+        """The shop that it comes from, "" if not known."""
+        return self.product_id.partition(":")[0]
 
 
 def scan(folder: Path) -> list[PhotoFile]:
@@ -104,7 +110,8 @@ def split_by_size(
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Labels with at least min_images photos, sorted, and the others with their counts.
 
-    Raises: DataError if fewer than two labels are left, telling what there was.
+    Raises: DataError if fewer than two labels are left, or more than MAX_LABELS, or two that
+        differ only in case, telling what there was.
     """
     kept = tuple(sorted(label for label, count in counts.items() if count >= min_images))
     pruned = {label: count for label, count in sorted(counts.items()) if count < min_images}
@@ -112,6 +119,14 @@ def split_by_size(
         only = next(iter(counts), "none")
         raise DataError(
             f"only one category with readable photos ({only!r}); at least two are needed"
+        )
+    _check_names(kept)
+    if len(kept) > MAX_LABELS:
+        least = sorted(counts.values(), reverse=True)[MAX_LABELS - 1] + 1
+        raise DataError(
+            f"{len(kept)} categories have at least {min_images} photos; at most {MAX_LABELS} can "
+            f"be told apart: --min-images {least} would keep "
+            f"{sum(count >= least for count in counts.values())}"
         )
     if len(kept) < 2:
         largest = sorted(counts.values(), reverse=True)
@@ -121,6 +136,37 @@ def split_by_size(
             f"{sum(count >= largest[1] for count in largest)}"
         )
     return kept, pruned
+
+
+def _check_names(labels: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(unicodedata.normalize("NFC", label).casefold(), label)
+        if other != label:
+            raise DataError(
+                f"the categories {other!r} and {label!r} differ only in case; nobody could tell "
+                "which of them an answer means: give both one name"
+            )
+
+
+def held_out_shop(photos: Iterable[PhotoFile], shop: str) -> list[PhotoFile]:
+    """The photos of a shop.
+
+    Raises: DataError if there is none, naming the shops that there are.
+    """
+    photos = list(photos)
+    found = [photo for photo in photos if photo.shop == shop]
+    if not found:
+        shops = ", ".join(sorted({photo.shop for photo in photos} - {""}))
+        raise DataError(
+            f"no photo is of the shop {shop!r}; "
+            + (
+                f"the photos are of {shops}"
+                if shops
+                else f"no {PRODUCTS} says of which shop any is"
+            )
+        )
+    return found
 
 
 def count_labels(photos: Iterable[PhotoFile]) -> dict[str, int]:

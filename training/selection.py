@@ -94,8 +94,9 @@ def select(
     if not readable:
         name, reason = next(iter(unreadable.items()))
         raise DataError(f"none of {len(reads)} photos can be read, {name} first: {reason}")
+    # What measures a shop never trained on does not count as something to learn from.
     counts = count_labels(files) | dict.fromkeys(labels, 0)
-    counts |= count_labels(read.file for read in readable)
+    counts |= count_labels(read.file for read in readable if not _is_held_out(read, config))
     kept, pruned = split_by_size(counts, config.min_images)
     readable = [read for read in readable if read.file.label in kept]
     groups, copies = _groups(readable)
@@ -104,12 +105,11 @@ def select(
         groups,
         test_percent=config.test_percent,
         validation_percent=config.validation_percent,
+        held_out={
+            name for read, name in zip(readable, groups, strict=True) if _is_held_out(read, config)
+        },
     )
-    if Side.TEST not in sides:
-        raise DataError(
-            "no photo can be set aside for the test: every category shows copies of one photo "
-            "or one product only"
-        )
+    _check_sides(readable, sides, config)
     return Selection(
         reads=tuple(readable),
         sides=tuple(sides),
@@ -119,6 +119,30 @@ def select(
         groups=tuple(groups),
         copies=tuple(copies),
     )
+
+
+def _is_held_out(read: Read, config: TrainingConfig) -> bool:
+    return bool(config.holdout_shop) and read.file.shop == config.holdout_shop
+
+
+def _check_sides(reads: Sequence[Read], sides: Sequence[Side], config: TrainingConfig) -> None:
+    if config.holdout_shop:
+        shop = repr(config.holdout_shop)
+        if Side.TEST not in sides:
+            raise DataError(f"the shop {shop} has no readable photo of a category that is trained")
+        learnt = {read.file.label for read, side in zip(reads, sides, strict=True)
+                  if side is Side.TRAIN}  # fmt: skip
+        alone = sorted({read.file.label for read in reads} - learnt)
+        if alone:
+            raise DataError(
+                f"without the shop {shop} and copies of its photos nothing is left to train "
+                f"{', '.join(alone)} on"
+            )
+    elif Side.TEST not in sides:
+        raise DataError(
+            "no photo can be set aside for the test: every category shows copies of one photo "
+            "or one product only"
+        )
 
 
 def _groups(reads: Sequence[Read]) -> tuple[list[str], list[tuple[int, int]]]:

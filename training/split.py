@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 
@@ -22,6 +22,7 @@ def split(
     *,
     test_percent: int,
     validation_percent: int,
+    held_out: Collection[str] = (),
 ) -> list[Side]:
     """The side of each photo; photos of one group are on one side.
 
@@ -30,24 +31,28 @@ def split(
     a test photo though it has two groups, gets one moved.
 
     labels, groups: of each photo; a group's name must come from content, never from a path.
+    held_out: groups that measure the model and nothing else; where there are any, no other
+    does, and a label may have no training photo.
     """
-    rank = {name: _percentile(name) for name in set(groups)}
+    measuring = 0 if held_out else test_percent
+    rank = {name: _percentile(name) for name in set(groups) - set(held_out)}
     sides = {
         name: Side.TEST
-        if value < test_percent
+        if value < measuring
         else Side.VALIDATION
-        if value < test_percent + validation_percent
+        if value < measuring + validation_percent
         else Side.TRAIN
         for name, value in rank.items()
     }
     by_label: dict[str, set[str]] = defaultdict(set)
     for label, name in zip(labels, groups, strict=True):
-        by_label[label].add(name)
+        if name in rank:
+            by_label[label].add(name)
     for label in sorted(by_label):
         _ensure_training(by_label[label], sides, rank)
-    if test_percent:
-        for label in sorted(by_label):
-            _ensure_test(by_label, label, sides, rank)
+    if measuring:
+        _ensure_test(by_label, sides, rank)
+    sides |= dict.fromkeys(held_out, Side.TEST)
     return [sides[name] for name in groups]
 
 
@@ -57,20 +62,26 @@ def _ensure_training(names: set[str], sides: dict[str, Side], rank: dict[str, fl
 
 
 def _ensure_test(
-    by_label: dict[str, set[str]], label: str, sides: dict[str, Side], rank: dict[str, float]
+    by_label: dict[str, set[str]], sides: dict[str, Side], rank: dict[str, float]
 ) -> None:
-    """Move the label's likeliest training group to the test side, if every label can spare it."""
-    names = by_label[label]
-    if any(sides[name] is Side.TEST for name in names):
-        return
+    """Move a label's likeliest training group to the test side, if every label can spare it."""
+    labels_of: dict[str, list[str]] = defaultdict(list)
+    for label, names in by_label.items():
+        for name in names:
+            labels_of[name].append(label)
     training = Counter(
-        other for other, group in by_label.items() for name in group if sides[name] is Side.TRAIN
+        label for label, names in by_label.items() for name in names if sides[name] is Side.TRAIN
     )
-    for name in sorted(names, key=lambda name: (rank[name], name)):
-        touched = [other for other, group in by_label.items() if name in group]
-        if sides[name] is Side.VALIDATION or all(training[other] > 1 for other in touched):
-            sides[name] = Side.TEST
-            return
+    for label in sorted(by_label):
+        if any(sides[name] is Side.TEST for name in by_label[label]):
+            continue
+        for name in sorted(by_label[label], key=lambda name: (rank[name], name)):
+            touched = labels_of[name]
+            if sides[name] is Side.VALIDATION or all(training[other] > 1 for other in touched):
+                if sides[name] is Side.TRAIN:
+                    training.subtract(touched)
+                sides[name] = Side.TEST
+                break
 
 
 def _percentile(name: str) -> float:

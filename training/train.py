@@ -29,7 +29,7 @@ from training.container import (
     note_failure,
 )
 from training.corrections import correct, read_corrections
-from training.dataset import count_labels, scan, split_by_size
+from training.dataset import count_labels, held_out_shop, scan, split_by_size
 from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
 from training.features import FeatureCache
@@ -95,8 +95,13 @@ def train(
     start = time.perf_counter()
     check_target(out)
     files, corrections = correct(scan(images), read_corrections(config.corrections, cache=cache))
+    if config.holdout_shop:
+        held_out_shop(files, config.holdout_shop)
     # By the number of files first, so that no photo of a hopeless category is decoded.
-    labels, _ = split_by_size(count_labels(files), config.min_images)
+    labels, _ = split_by_size(
+        count_labels(file for file in files if file.shop != config.holdout_shop or not file.shop),
+        config.min_images,
+    )
     weights = resolve(config.backbone, cache=cache, say=say)
     selection = select(
         files,
@@ -246,6 +251,8 @@ def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
     moved = sum(bool(read.file.shop_label) for read in selection.reads)
     if config.corrections:
         say(f"{moved} photos have another label than the shop's, as {config.corrections} says")
+    if selection.copies:
+        say(f"{len(selection.copies)} pairs of photos look the same; each pair is on one side")
     if selection.pruned:
         counts = ", ".join(f"{label} ({count})" for label, count in selection.pruned.items())
         say(f"Left out, with fewer than {config.min_images} photos: {counts}")

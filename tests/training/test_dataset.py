@@ -16,7 +16,7 @@ from advisor.errors import DataError
 from advisor.naming import path_segment
 from advisor.vision.images import decode
 from tests.training import tiny
-from training.dataset import scan, split_by_size
+from training.dataset import PhotoFile, held_out_shop, scan, split_by_size
 from training.duplicates import fingerprint, group, near_copies
 from training.split import Side, split
 
@@ -176,3 +176,51 @@ def test_moving_the_folder_changes_nothing(tmp_path: Path) -> None:
     names = [[photo.name for photo in scan(folder)]
              for folder in (first, tmp_path / "elsewhere" / "two")]  # fmt: skip
     assert names[0] == names[1]
+
+
+def test_a_shop_held_out_measures_and_nothing_else_does() -> None:
+    groups = [f"shop{number % 4}:{number}" for number in range(400)]
+    held_out = {name for name in groups if name.startswith("shop1:")}
+    sides = split(["a", "b"] * 200, groups, test_percent=10, validation_percent=10,
+                  held_out=held_out)  # fmt: skip
+    measured = {name for name, side in zip(groups, sides, strict=True) if side is Side.TEST}
+    assert measured == held_out
+    usual = split(["a", "b"] * 200, groups, test_percent=10, validation_percent=10)
+    assert Side.TEST in {side for name, side in zip(groups, usual, strict=True)
+                         if name not in held_out}  # fmt: skip
+
+
+def test_thousands_of_small_categories_are_split_in_no_time() -> None:
+    groups = [f"photo {number}" for number in range(20_000)]
+    labels = [f"label {number // 2}" for number in range(20_000)]
+    sides = split(labels, groups, test_percent=10, validation_percent=10)
+    by_label: dict[str, set[Side]] = {label: set() for label in labels}
+    for label, side in zip(labels, sides, strict=True):
+        by_label[label].add(side)
+    assert all(own == {Side.TRAIN, Side.TEST} for own in by_label.values())
+
+
+def test_ten_thousand_categories_are_refused_with_a_way_out() -> None:
+    counts = {f"c{number}": 20 + number // 100 for number in range(10_000)}
+    with pytest.raises(DataError, match=r"10000 categories .* at most 1000 .*--min-images 111"):
+        split_by_size(counts, 20)
+    assert len(split_by_size(counts, 111)[0]) == 900
+
+
+def test_two_names_that_differ_only_in_case_are_refused_unless_one_is_pruned() -> None:
+    with pytest.raises(DataError, match="'Hats' and 'hats' differ only in case"):
+        split_by_size({"Hats": 9, "hats": 8, "shoes": 9}, 5)
+    assert split_by_size({"Hats": 9, "hats": 2, "shoes": 9}, 5)[0] == ("Hats", "shoes")
+
+
+def test_a_shop_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    photos = [PhotoFile(path=tmp_path, name=name, label="hat", product_id=f"{name}:1")
+              for name in ("one", "two")]  # fmt: skip
+    assert [photo.name for photo in held_out_shop(photos, "one")] == ["one"]
+    with pytest.raises(
+        DataError, match="no photo is of the shop 'three'; the photos are of one, t"
+    ):
+        held_out_shop(photos, "three")
+    nobody = [PhotoFile(path=tmp_path, name="a", label="hat")]
+    with pytest.raises(DataError, match=r"no photos\.jsonl says of which shop"):
+        held_out_shop(nobody, "one")

