@@ -24,7 +24,7 @@ from advisor.crawling.folder import CrawlFolder
 from advisor.crawling.sqlite_frontier import SqliteFrontier
 from advisor.errors import AdvisorError, DataError, UsageError
 from cli.crawl import command
-from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+from tests.unit.crawling.loopback import JPEG, Answer, Shop, listing, product_page, serving, shop_of
 
 
 def _crawl(shop: Shop, out: Path, *options: str) -> Result:
@@ -236,6 +236,33 @@ def test_a_shop_whose_robots_txt_fails_is_told_with_what_it_answers(
         assert f"({shop.url}/robots.txt answered 503)" in result.stderr
         shop.pages = shop_of(2)
         assert _figures(shop, tmp_path)["items"] == 2
+
+
+def test_a_shop_that_answers_for_nothing_but_robots_txt_is_down_too(tmp_path: Path) -> None:
+    with serving({"/robots.txt": Answer(content_type="text/plain")}) as shop:
+        shop.pages["/"] = Answer(stream=lambda out: out.close())
+        result = _crawl(shop, tmp_path, "--json", "-s", "first_backoff_s=0.01")
+        assert shop.asked == ["/robots.txt"] + ["/"] * 4
+        assert result.exit_code == 3
+        assert f"{shop.url} does not answer ({shop.url}/ cannot be reached: " in result.stderr
+        assert json.loads(result.stdout)["errors"] == {"connection": 1}
+        shop.pages = shop_of(2)
+        assert _figures(shop, tmp_path)["items"] == 2
+
+
+def test_names_that_differ_only_in_case_never_hold_two_photos(tmp_path: Path) -> None:
+    """On a file system that takes them for one."""
+    goods = [("S1", "Hats", b"1"), ("s1", "hats", b"2"), ("S2", "HATS", b"3"), ("s2", "hats", b"3")]
+    pages = {"/": listing(*(f"/{at}" for at in range(4)))}
+    for at, (sku, category, data) in enumerate(goods):
+        pages[f"/{at}"] = product_page(sku, category=category, image=f"/{at}.jpg")
+        pages[f"/{at}.jpg"] = Answer(JPEG + data)
+    with serving(pages) as shop:
+        _figures(shop, tmp_path)
+    photos = {
+        (line["path"].casefold(), line["image_id"]) for line in _lines(tmp_path / "photos.jsonl")
+    }
+    assert len(photos) == len({path for path, _ in photos}) == 3
 
 
 def test_a_shop_without_products_is_said_to_be_one(tmp_path: Path) -> None:

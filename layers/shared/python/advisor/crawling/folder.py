@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Self
 
 from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.finish import BUDGETS, COMPLETE
+from advisor.crawling.finish import BUDGETS, COMPLETE, SHOP_DOWN
 from advisor.crawling.ledger import TOO_DEEP, Ledger
 from advisor.crawling.messages import (
     ArchivedPage,
@@ -218,7 +218,8 @@ class CrawlFolder:
         reason = self.frontier.meta().get("finish_reason")
         if reason in BUDGETS:
             return bool(settings.spent(self.frontier.counts()))
-        return reason in COMPLETE
+        given_up = reason == SHOP_DOWN and not self.frontier.hosts()  # nothing left to go on with
+        return given_up or reason in COMPLETE
 
     def _settle_lines(self) -> None:
         """Move the lines of a re-crawl that is complete to their place; again after a kill."""

@@ -10,7 +10,7 @@ import queue
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -446,12 +446,16 @@ class Crawl:
         if self._too_slow or self._pace.is_too_slow(self._counts, now=now):
             self._too_slow = True
             return TOO_FEW_ITEMS
-        if any(
-            host.down and host.name.removeprefix("www.") == self._site
-            for host in self._hosts.values()
-        ):
-            return SHOP_DOWN
-        return ""
+        return SHOP_DOWN if any(host.down for host in self._own_hosts()) else ""
+
+    def _own_hosts(self) -> Iterator[_Host]:
+        return (
+            host for host in self._hosts.values() if host.name.removeprefix("www.") == self._site
+        )
+
+    def _never_answered(self) -> bool:
+        """Whether there was nothing but a robots.txt."""
+        return not self._counts["pages"] and any(one.failures_in_row for one in self._own_hosts())
 
     def _in_flight(self) -> int:
         return sum(host.in_flight for host in self._hosts.values())
@@ -465,6 +469,8 @@ class Crawl:
         due = self.next_due()
         if due is None:
             self._save_hosts()
+            if self._never_answered():
+                return SHOP_DOWN
             return self._pages_are_over() or FINISHED
         if due > min(self._deadline, self._time_up):
             self._save_hosts()
