@@ -36,6 +36,26 @@ PHOTO_WORKERS = 4  # batches of photos classified at a time
 PUBLISH_MAX_P = 0.05  # how likely a new model's gain over the one in use may be by chance
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
+# What each function of the crawl does to which table; a test has them do all of it, and compares.
+CRAWL_ACTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "start_crawl": {"frontier": ("GetItem", "PutItem", "Query", "UpdateItem")},
+    "crawl": {
+        "frontier": (
+            "BatchGetItem",
+            "BatchWriteItem",
+            "DeleteItem",
+            "GetItem",
+            "PutItem",
+            "Query",
+            "UpdateItem",
+        ),
+        "products": ("PutItem",),
+        "prices": ("PutItem", "Query"),
+    },
+    "sweep_crawls": {"frontier": ("DeleteItem", "GetItem", "Query", "UpdateItem")},
+    "crawls": {"frontier": ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")},
+}
+
 CLASSIFY_ROUTES = ("POST /classify", "POST /suggestions")
 CATALOG_ROUTES = (
     "POST /uploads",
@@ -150,20 +170,33 @@ class ServiceStack(Stack):
         )
         for function in (self.crawl, self.sweep_crawls, self.crawls):
             self.closed.grant_publish(function)
-        for function in (self.start_crawl, self.crawl, self.sweep_crawls, self.crawls):
-            storage.frontier.grant_read_write_data(function)
+        tables = {
+            "frontier": storage.frontier,
+            "products": storage.products,
+            "prices": storage.prices,
+        }
+        for function, grants in (
+            (self.start_crawl, CRAWL_ACTIONS["start_crawl"]),
+            (self.crawl, CRAWL_ACTIONS["crawl"]),
+            (self.sweep_crawls, CRAWL_ACTIONS["sweep_crawls"]),
+            (self.crawls, CRAWL_ACTIONS["crawls"]),
+        ):
+            for name, actions in grants.items():
+                tables[name].grant(function, *(f"dynamodb:{action}" for action in actions))
             self.tokens.grant_send_messages(function)
-        for table in (storage.products, storage.prices, storage.alerts):
-            table.grant_read_write_data(self.crawl)
+        storage.alerts.grant_read_write_data(self.crawl)
         self.alerts.grant_publish(self.crawl)
-        for prefix in ("pages/*", "items/*", "images/*", "visits/*"):
-            storage.data.grant_put(self.crawl, prefix)
-        # What an earlier run read off a page, so that an unchanged one is not parsed again.
-        self.crawl.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["s3:GetObject"], resources=[storage.data.arn_for_objects("visits/*")]
+        # It reads what an earlier run read off a page, and whether a page or photo is there.
+        for s3_action, prefixes in (
+            ("s3:PutObject", ("pages/*", "items/*", "images/*", "visits/*")),
+            ("s3:GetObject", ("pages/*", "images/*", "visits/*")),
+        ):
+            self.crawl.add_to_role_policy(
+                iam.PolicyStatement(
+                    actions=[s3_action],
+                    resources=[storage.data.arn_for_objects(prefix) for prefix in prefixes],
+                )
             )
-        )
         self.crawl.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],

@@ -131,6 +131,15 @@ def test_another_spider_reads_every_page_again_and_stores_none_twice(
     assert len(images["Versions"]) == 5  # nor is a photo announced to be labelled again
 
 
+def test_a_photo_that_was_deleted_is_stored_again(service: CrawlService) -> None:
+    with serving(shop_of(3)) as shop:
+        finish(service, shop)
+        photos = keys("images/")
+        clients.client("s3").delete_object(Bucket="data", Key=photos[1])
+        finish(service, shop)
+    assert keys("images/") == photos
+
+
 def test_what_is_recalled_of_a_large_run_is_bounded(
     service: CrawlService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from advisor.aws import clients
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_turns import CrawlService
-from advisor.aws.tokens import TokenQueue
+from advisor.aws.frontier import list_runs
+from advisor.aws.tokens import Token, TokenQueue
 from benchmarks.crawl_cost import _WriteUnits, counting, crawl
 from benchmarks.prices import PRICES, usd
+from infra.service_stack import CRAWL_ACTIONS
 from tests.unit.crawling.loopback import serving, shop_of
 
 
@@ -56,3 +64,69 @@ def test_what_is_counted_has_a_price(service: CrawlService) -> None:
     assert {"SQS requests", "S3 puts", "S3 gets", "DynamoDB write units"} < set(counts)
     assert set(counts) - set(PRICES) == {"DynamoDB writes", "DynamoDB reads"}
     assert usd({"S3 puts": 1_000_000}) == pytest.approx(5)
+
+
+@contextmanager
+def noting(name: str, done: dict[str, dict[str, set[str]]]) -> Iterator[None]:
+    """Note which IAM actions on which tables the block takes, as those of a function."""
+
+    def note(params: dict[str, Any], model: Any, **_: object) -> None:
+        acts = done.setdefault(name, {})
+        if "TransactItems" in params:
+            for one in params["TransactItems"]:
+                ((what, write),) = one.items()
+                acts.setdefault(write["TableName"], set()).add(f"{what}Item")
+            return
+        for one in params.get("RequestItems") or [params["TableName"]]:
+            acts.setdefault(one, set()).add(model.name)
+
+    watched = [clients.table(one).meta.client for one in ("frontier", "products", "prices")]
+    for one in watched:
+        one.meta.events.register("before-parameter-build", note, unique_id="noting")
+    yield
+    for one in watched:
+        one.meta.events.unregister("before-parameter-build", note, unique_id="noting")
+
+
+def test_each_function_does_to_the_tables_what_it_is_granted_and_no_more(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: dict[str, dict[str, set[str]]] = {}
+    queue = service.queue.queue_url
+
+    def take_turns(one: CrawlService) -> None:
+        sqs = clients.client("sqs")
+        while messages := sqs.receive_message(QueueUrl=queue).get("Messages", []):
+            for message in messages:
+                with noting("crawl", done):
+                    one.take_turn(Token.from_record({"body": message["Body"]}), budget_s=60)
+
+    with serving(shop_of(3)) as shop:
+        for _ in range(2):
+            with noting("start_crawl", done):
+                run_id = service.start("schema-org", base_url=shop.url).run_id
+                service.start("schema-org", base_url=shop.url)  # one is going on
+            with noting("crawls", done):
+                service.pause(run_id)
+                service.resume(run_id)
+            with noting("sweep_crawls", done):
+                replace(service, clock=lambda: time.time() + 600).sweep()  # a lost token
+            take_turns(replace(service, announce=lambda *_: False))
+            with noting("sweep_crawls", done):
+                replace(service, clock=lambda: time.time() + 600).sweep()  # an untold end
+        with noting("crawls", done):
+            run_id = service.start("schema-org", base_url=shop.url).run_id
+            service.start("schema-org", base_url=shop.url)
+            service.stop(run_id)
+            list_runs("frontier")
+        take_turns(service)
+        service.start("schema-org", base_url=shop.url)
+        monkeypatch.setattr(CrawlService, "_pass_on", lambda *_: False)
+        take_turns(service)  # by a worker that dies before it ends the run
+        with noting("sweep_crawls", done):
+            assert service.sweep().finished == 1
+    granted = {
+        function: {table: set(actions) for table, actions in tables.items()}
+        for function, tables in CRAWL_ACTIONS.items()
+    }
+    assert done == granted

@@ -12,6 +12,7 @@ from typing import Any
 
 from advisor.settings import PREFIX, Settings
 from infra.layers import PROCESS
+from infra.service_stack import CRAWL_ACTIONS
 from infra.training_stack import source_archive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,27 +207,38 @@ def test_functions_may_touch_only_what_they_use(aws: dict[str, Template]) -> Non
     assert "s3:Put" not in said("Classify")
 
 
-def test_a_crawl_reads_nothing_in_the_bucket_but_its_own_records(aws: dict[str, Template]) -> None:
+def test_a_crawl_touches_in_the_bucket_only_what_it_writes(aws: dict[str, Template]) -> None:
     """And the functions beside it touch no object at all."""
-    reads = [
-        statement
-        for statement in statements_of(aws["Service"], "Crawl")
-        if any(one.startswith(("s3:Get", "s3:List")) for one in _actions(statement))
-    ]
-    get, listing = reads
-    assert _actions(get) == ["s3:GetObject"]
-    assert json.dumps(get["Resource"]).endswith('"/visits/*"]]}')
-    assert _actions(listing) == ["s3:ListBucket"]
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": "visits/*"}}
-    puts = [
-        json.dumps(statement["Resource"])
-        for statement in statements_of(aws["Service"], "Crawl")
-        if "s3:PutObject" in _actions(statement)
-    ]
-    prefixes = re.findall(r'"/([a-z]+)/\*"', "".join(puts))
-    assert prefixes == ["pages", "items", "images", "visits"]
+    prefixes = {}
+    for statement in statements_of(aws["Service"], "Crawl"):
+        (action, *more) = _actions(statement)
+        if action.startswith("s3:"):
+            assert more == []
+            prefixes[action] = re.findall(r'"/([a-z]+)/\*"', json.dumps(statement["Resource"]))
+            listing = statement.get("Condition")
+    assert prefixes == {
+        "s3:PutObject": ["pages", "items", "images", "visits"],
+        "s3:GetObject": ["pages", "images", "visits"],
+        "s3:ListBucket": [],
+    }
+    assert listing == {"StringLike": {"s3:prefix": "visits/*"}}
     for function in ("StartCrawl", "SweepCrawls", "Crawls"):
         assert "s3:" not in json.dumps(statements_of(aws["Service"], function)), function
+
+
+def test_a_crawl_may_do_to_its_tables_what_it_does_and_no_more(aws: dict[str, Template]) -> None:
+    """What it does is compared with CRAWL_ACTIONS where it does it (tests/functions)."""
+    for function, tables in CRAWL_ACTIONS.items():
+        name = "".join(word.capitalize() for word in function.split("_"))
+        granted = {
+            json.dumps(statement["Resource"]): set(_actions(statement))
+            for statement in statements_of(aws["Service"], name)
+            if _actions(statement)[0].startswith("dynamodb:")
+        }
+        for table, actions in tables.items():
+            (resource,) = [one for one in granted if f"GetAtt{table.capitalize()}" in one]
+            assert granted.pop(resource) == {f"dynamodb:{action}" for action in actions}
+        assert [one for one in granted if "GetAttAlerts" not in one] == [], function
 
 
 def _actions(statement: dict[str, Any]) -> list[str]:

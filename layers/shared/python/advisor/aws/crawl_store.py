@@ -43,7 +43,8 @@ class ItemTables(Protocol):
 class CrawlStore:
     """A `Sink` for one turn of a run. Use it within `with`.
 
-    turn: names its files of items and records; such names sort by time.
+    turn: names its files of items and records; such names sort by time. again: the shop was
+    crawled before, so that most pages and photos will be there.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class CrawlStore:
         *,
         heading: Heading,
         turn: str,
+        again: bool,
         clock: Callable[[], float],
     ) -> None:
         self._bucket = bucket
@@ -60,6 +62,7 @@ class CrawlStore:
         self._shop = heading.shop
         self._run_id = heading.run_id
         self._turn = turn
+        self._again = again
         self._clock = clock
         self._records = RecordWriter(bucket, heading, turn=turn)
         self._archived: set[str] = set()
@@ -111,7 +114,10 @@ class CrawlStore:
 
     def _put_new(self, key: str, data: bytes, **more: Any) -> None:
         """Store what is named by its content, unless it is there: neither twice, nor announced
-        again to whom S3 tells of new photos."""
+        again to whom S3 tells of new photos. To ask costs a twelfth of a put, also a refused one.
+        """
+        if self._again and self._is_there(key):
+            return
         stored = {"Bucket": self._bucket, "Key": key, "Body": data, **more}
         try:
             client("s3").put_object(**stored, IfNoneMatch="*")
@@ -121,6 +127,16 @@ class CrawlStore:
                 client("s3").put_object(**stored)
             elif code != "PreconditionFailed":  # it is there
                 raise
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            client("s3").head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            # 403: a function that may not list the bucket is not told that there is no such key.
+            if error.response["Error"]["Code"] not in ("403", "404"):
+                raise
+            return False
+        return True
 
     def _put_items(self, results: Results) -> None:
         self._batches += 1

@@ -222,6 +222,7 @@ class CrawlService:
                 self.bucket,
                 self.tables,
                 heading=heading,
+                again=bool(run.earlier),
                 turn=f"{due_key(self.clock())}-{lease.holder}",
                 clock=self.clock,
             ) as store,
