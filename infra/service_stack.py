@@ -186,10 +186,11 @@ class ServiceStack(Stack):
             self.tokens.grant_send_messages(function)
         storage.alerts.grant_read_write_data(self.crawl)
         self.alerts.grant_publish(self.crawl)
-        # It reads what an earlier run read off a page, and whether a page or photo is there.
+        # It reads what an earlier run read off a page, whether a page or photo is there, and which
+        # items a worker wrote that died.
         for s3_action, prefixes in (
             ("s3:PutObject", ("pages/*", "items/*", "images/*", "visits/*")),
-            ("s3:GetObject", ("pages/*", "images/*", "visits/*")),
+            ("s3:GetObject", ("pages/*", "items/*", "images/*", "visits/*")),
         ):
             self.crawl.add_to_role_policy(
                 iam.PolicyStatement(
@@ -201,7 +202,7 @@ class ServiceStack(Stack):
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],
                 resources=[storage.data.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": "visits/*"}},
+                conditions={"StringLike": {"s3:prefix": ["visits/*", "items/*"]}},
             )
         )
         for shop in shops:

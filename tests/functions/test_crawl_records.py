@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,18 @@ def test_another_spider_reads_every_page_again_and_stores_none_twice(
     assert len(images["Versions"]) == 5  # nor is a photo announced to be labelled again
 
 
+def test_two_shops_with_the_same_page_keep_it_once(service: CrawlService) -> None:
+    clients.client("s3").put_bucket_versioning(
+        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
+    )
+    for _ in range(2):
+        with serving(shop_of(3)) as shop:
+            run = finish(service, shop)
+            assert run.earlier == ""
+    versions = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
+    assert len(versions["Versions"]) == run.pages
+
+
 def test_a_photo_that_was_deleted_is_stored_again(service: CrawlService) -> None:
     with serving(shop_of(3)) as shop:
         finish(service, shop)
@@ -154,26 +167,32 @@ def test_what_is_recalled_of_a_large_run_is_bounded(
     assert 0 < second.counts["unchanged"] < second.pages
 
 
-def test_a_worker_that_dies_loses_no_record(
-    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_once", [True, False], ids=["killed", "failed"])
+def test_a_worker_that_dies_loses_no_record_and_writes_no_item_twice(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
 ) -> None:
     monkeypatch.setattr(crawl_turns, "_BATCH_AGE_S", 0.0)
     commit = host_frontier.HostFrontier._commit
     commits = []
 
-    def dies(self: host_frontier.HostFrontier, counts: dict[str, int]) -> None:
-        commits.append(counts)
+    def dies(self: host_frontier.HostFrontier, *arguments: Any) -> None:
+        commits.append(arguments)
         if len(commits) == 3:
             raise RuntimeError("killed")
-        commit(self, counts)
+        commit(self, *arguments)
 
     with serving(shop_of(30)) as shop:
         run_id = service.start("schema-org", base_url=shop.url).run_id
         host = shop.url.removeprefix("http://")
         monkeypatch.setattr(host_frontier.HostFrontier, "_commit", dies)
+        if at_once:
+            monkeypatch.setattr(crawl_turns, "release_lease", lambda *_, **__: None)
         with pytest.raises(RuntimeError, match="killed"):
             service.take_turn(Token(run_id, host), budget_s=60)
         assert not [key for key in keys(f"visits/{run_id}/") if key.endswith("/all.jsonl.gz")]
+        if at_once:  # its lease is to run out
+            monkeypatch.undo()
+            service = replace(service, clock=lambda: time.time() + crawl_turns.LEASE_S + 1)
         service.take_turn(Token(run_id, host), budget_s=60)
         asked = {path for path in shop.asked if path != "/robots.txt"}
     assert [key for key in keys(f"visits/{run_id}/") if key.endswith("/all.jsonl.gz")]
@@ -184,6 +203,10 @@ def test_a_worker_that_dies_loses_no_record(
     found = [one.url for batch in batches for one, _ in batch.found]
     assert len(fetched) - len(set(fetched)) <= 16  # those of the batch that was not settled
     assert set(found) | {f"{shop.url}/"} == set(fetched)
+    run = read_run("frontier", run_id)
+    assert (run.items, run.photos, run.status) == (30, 30, "finished")
+    ids = [item["id"] for item in items_of(run)]
+    assert len(ids) == len(set(ids)) == 30
 
 
 def ask(url: str, *options: str) -> str:

@@ -218,10 +218,10 @@ def test_a_crawl_touches_in_the_bucket_only_what_it_writes(aws: dict[str, Templa
             listing = statement.get("Condition")
     assert prefixes == {
         "s3:PutObject": ["pages", "items", "images", "visits"],
-        "s3:GetObject": ["pages", "images", "visits"],
+        "s3:GetObject": ["pages", "items", "images", "visits"],
         "s3:ListBucket": [],
     }
-    assert listing == {"StringLike": {"s3:prefix": "visits/*"}}
+    assert listing == {"StringLike": {"s3:prefix": ["visits/*", "items/*"]}}
     for function in ("StartCrawl", "SweepCrawls", "Crawls"):
         assert "s3:" not in json.dumps(statements_of(aws["Service"], function)), function
 

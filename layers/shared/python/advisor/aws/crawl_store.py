@@ -44,7 +44,8 @@ class CrawlStore:
     """A `Sink` for one turn of a run. Use it within `with`.
 
     turn: names its files of items and records; such names sort by time. again: the shop was
-    crawled before, so that most pages and photos will be there.
+    crawled before, so that most pages and photos will be there. broken_off: the turn before did not
+    come to its end, and some of the items that it wrote come again.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CrawlStore:
         heading: Heading,
         turn: str,
         again: bool,
+        broken_off: bool,
         clock: Callable[[], float],
     ) -> None:
         self._bucket = bucket
@@ -63,6 +65,7 @@ class CrawlStore:
         self._run_id = heading.run_id
         self._turn = turn
         self._again = again
+        self._written: set[str] | None = None if broken_off else set()  # ids, once they are read
         self._clock = clock
         self._records = RecordWriter(bucket, heading, turn=turn)
         self._archived: set[str] = set()
@@ -139,14 +142,32 @@ class CrawlStore:
         return True
 
     def _put_items(self, results: Results) -> None:
+        if self._written is None:
+            self._written = self._items_written()
+        items = [item for item in results.items if item.id not in self._written]
+        if not items:
+            return
         self._batches += 1
-        lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in results.items)
+        lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in items)
         client("s3").put_object(
             Bucket=self._bucket,
             Key=f"{items_prefix(self._shop, self._run_id)}{self._turn}-{self._batches:05d}.jsonl",
             Body="".join(lines).encode("utf-8", "replace"),
             ContentType="application/x-ndjson",
         )
+
+    def _items_written(self) -> set[str]:
+        """The items in the run's files; those that were settled too do not come again."""
+        prefix = items_prefix(self._shop, self._run_id)
+        pages = client("s3").get_paginator("list_objects_v2")
+        return {
+            json.loads(line)["id"]
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix)
+            for one in page.get("Contents", ())
+            for line in client("s3")
+            .get_object(Bucket=self._bucket, Key=one["Key"])["Body"]
+            .iter_lines()
+        }
 
     def _put_photo(self, photo: Photo) -> None:
         name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"

@@ -144,12 +144,14 @@ class CrawlService:
             if holding_run(self.frontier_table, token.host, now=now) != run.run_id:
                 self.queue.send(token, now=now, delay_s=_BUSY_S)
             return Turn(token, "host busy")  # its worker passes a token on when it is done
+        in_order = False
         try:
             reason = self._crawl(run, lease, deadline=now + budget_s)
+            in_order = True
         except LeaseLostError:
             return Turn(token, "lease lost")
         finally:
-            release_lease(self.frontier_table, lease)
+            release_lease(self.frontier_table, lease, in_order=in_order)
         return Turn(token, reason, finished=self._pass_on(token, reason))
 
     def stop(self, run_id: str) -> bool:
@@ -223,6 +225,7 @@ class CrawlService:
                 self.tables,
                 heading=heading,
                 again=bool(run.earlier),
+                broken_off=lease.broken_off,
                 turn=f"{due_key(self.clock())}-{lease.holder}",
                 clock=self.clock,
             ) as store,

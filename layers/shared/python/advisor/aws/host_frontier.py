@@ -6,13 +6,13 @@ fetches only what the row has claimed, claiming what a crash left unclaimed. Pho
 claimed without the condition, all of a batch in one row, which every turn of the run reads: a
 write unit holds 60 of them. Where two hosts find the same photo at the same moment, or a worker
 dies between the two writes, it may be fetched twice and is stored once. What a batch settled (rows
-shrunk or deleted, counters) is one transaction, so a worker that lost its lease cannot count
-anything twice.
+shrunk or deleted, items, counters) is one transaction, so a worker that lost its lease cannot
+count anything twice, and one that dies leaves no item uncounted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -43,7 +43,7 @@ from advisor.crawling.frontier import HostState, Settlement
 from advisor.crawling.messages import Kind, Request
 
 _WRITERS = 16
-_ROWS_A_TRANSACTION = 90  # of 100 that DynamoDB takes
+_ROWS_A_TRANSACTION = 90  # of 100 that DynamoDB takes; the run and items need some
 _MAX_CACHED = 200_000
 _PACKED = ("photo:", "item:")  # keys that are claimed many in a row
 _CLOCKS_DIFFER_S = 10.0  # between two workers, at most
@@ -143,12 +143,11 @@ class HostFrontier:
         now = self._clock()
         again = todo_rows(self._run_id, settlement.retries)
         photos = [one.key for one in settlement.new if one.kind == "photo"]
-        claimed = [*settlement.claimed, *photos]
-        claims = claimed_rows(self._run_id, claimed, now=now)
+        claims = claimed_rows(self._run_id, photos, now=now)
         put_all(self._table, [*(row.to_row(now) for row in again), *claims])
-        self._claimed.update(map(key_digest, claimed))
+        self._claimed.update(map(key_digest, [*settlement.claimed, *photos]))
         self._shrink({*settlement.done, *(request for request, _ in settlement.retries)})
-        self._commit(settlement.counts)
+        self._commit(settlement.counts, claimed_rows(self._run_id, settlement.claimed, now=now))
 
     def _add(self, requests: Collection[Request]) -> None:
         """Write new requests as rows, then claim each for its row."""
@@ -229,14 +228,15 @@ class HostFrontier:
                 self._taken[batch] = replace(todo, requests=left)
                 self._touched.add(batch)
 
-    def _commit(self, counts: Mapping[str, int]) -> None:
-        """Write the rows that shrank and the counters, all or nothing."""
+    def _commit(self, counts: Mapping[str, int], claims: Sequence[Row]) -> None:
+        """Write the rows that shrank, the items' claims and the counters, all or nothing."""
         touched = [self._taken[batch] for batch in self._touched][:_ROWS_A_TRANSACTION]
-        if not touched and not counts:
+        if not touched and not counts and not claims:
             return
         now = self._clock()
         client = db(self._table)
         actions: list[Row] = [{"Update": count_update(self._table, self._run_id, counts)}]
+        actions += [{"Put": {"TableName": self._table, "Item": row}} for row in claims]
         for todo in touched:
             exists = {"TableName": self._table, "ConditionExpression": "attribute_exists(pk)"}
             if todo.requests:
@@ -256,7 +256,7 @@ class HostFrontier:
             for name in {*self._counts, *counts}
         }
         if self._touched:
-            self._commit({})
+            self._commit({}, ())
 
     def _remember(self, keys: Iterable[str]) -> None:
         if len(self._cache) > _MAX_CACHED:

@@ -16,13 +16,17 @@ ROBOTS_MAX_AGE_S = 24 * 3600  # RFC 9309 section 2.4
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to ask a host until `until` (epoch seconds). holder: unique to this turn."""
+    """The right to ask a host until `until` (epoch seconds). holder: unique to this turn.
+
+    broken_off: the turn before did not come to its end; what it wrote last may not be settled.
+    """
 
     host: str
     run_id: str
     holder: str
     until: float
     state: HostState
+    broken_off: bool = False
 
 
 def take_lease(
@@ -45,12 +49,19 @@ def take_lease(
                 ":now": int(now * 1000),
                 ":expires": int(now) + KEPT_S,
             },
-            ReturnValues="ALL_NEW",
+            ReturnValues="ALL_OLD",
         )
     except client.exceptions.ConditionalCheckFailedException:
         return None
-    state = _state(answer["Attributes"], now)
-    return Lease(host=host, run_id=run_id, holder=holder, until=until, state=state)
+    before = answer.get("Attributes", {})
+    return Lease(
+        host=host,
+        run_id=run_id,
+        holder=holder,
+        until=until,
+        state=_state(before, now),
+        broken_off="holder" in before,
+    )
 
 
 def holding_run(table_name: str, host: str, *, now: float) -> str:
@@ -60,9 +71,13 @@ def holding_run(table_name: str, host: str, *, now: float) -> str:
     return str(row["run_id"]) if held else ""
 
 
-def release_lease(table_name: str, lease: Lease) -> None:
-    """Give the lease back; nothing happens if it was taken over meanwhile."""
-    _update_if_held(table_name, lease, "REMOVE lease_until, holder, run_id", {})
+def release_lease(table_name: str, lease: Lease, *, in_order: bool = True) -> None:
+    """Give the lease back; nothing happens if it was taken over meanwhile.
+
+    in_order: the turn came to its end, and all that it wrote is settled.
+    """
+    names = "lease_until, holder, run_id" if in_order else "lease_until, run_id"
+    _update_if_held(table_name, lease, f"REMOVE {names}", {})
 
 
 def save_host_state(table_name: str, lease: Lease, state: HostState, *, now: float) -> None:
