@@ -84,14 +84,19 @@ def command(
 def _download(run_id: str, out: Path, stack: str) -> int:
     """Bring a crawl on AWS into a folder; returns its number there."""
     from advisor.aws.remote_archive import download_run
-    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
+    from advisor.aws.remote_crawls import (
+        RemoteCrawls,
+        api_url_of,
+        archive_bucket_of,
+        outputs_of,
+    )
 
     outputs = outputs_of(stack)
     try:
         run = RemoteCrawls(api_url_of(outputs)).status(run_id)
     except NotFoundError:  # its record has expired; what it fetched has not
         run = {"finish_reason": "long ago"}
-    return download_run(outputs["ArchiveBucket"], run_id, out, finish_reason=run["finish_reason"])
+    return download_run(archive_bucket_of(stack), run_id, out, finish_reason=run["finish_reason"])
 
 
 def _chosen(crawls: list[PastCrawl], number: int | None, folder: Path) -> PastCrawl:

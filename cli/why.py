@@ -68,7 +68,12 @@ def _on_aws(
     url: str, keys: list[str], shop: str, stack: str
 ) -> tuple[list[Entry], list[PastCrawl]]:
     from advisor.aws.remote_archive import find_remote
-    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
+    from advisor.aws.remote_crawls import (
+        RemoteCrawls,
+        api_url_of,
+        archive_bucket_of,
+        outputs_of,
+    )
     from advisor.crawling.urls import site_of
 
     outputs = outputs_of(stack)
@@ -81,4 +86,4 @@ def _on_aws(
     if not runs:
         whose = f"shop {shop!r}" if shop else f"site {site!r}; --shop names the shop of a crawl"
         raise UsageError(f"no crawl is known on AWS of the {whose}")
-    return find_remote(outputs["ArchiveBucket"], runs, keys)
+    return find_remote(archive_bucket_of(stack), runs, keys)

@@ -119,7 +119,6 @@ class ServiceStack(Stack):
         }
         self.closed = sns.Topic(self, "Closed", enforce_ssl=True)
         CfnOutput(self, "ClosedTopicArn", value=self.closed.topic_arn)
-        CfnOutput(self, "ArchiveBucket", value=storage.data.bucket_name)
         self.alerts = sns.Topic(self, "Alerts", enforce_ssl=True)
         CfnOutput(self, "AlertsTopicArn", value=self.alerts.topic_arn)
         settings_of_ending = settings | {"closed_topic_arn": self.closed.topic_arn}

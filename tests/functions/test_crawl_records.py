@@ -39,9 +39,10 @@ def service(aws: None) -> CrawlService:
 @pytest.fixture
 def deployed(service: CrawlService, monkeypatch: pytest.MonkeyPatch) -> CrawlService:
     """The service as the command line finds it."""
-    outputs = {"ApiId": "a", "ApiUrl": "https://a.example/api", "ArchiveBucket": "data"}
+    outputs = {"ApiId": "a", "ApiUrl": "https://a.example/api"}
     crawls = remote_crawls.RemoteCrawls
     monkeypatch.setattr(remote_crawls, "outputs_of", lambda _stack: outputs)
+    monkeypatch.setattr(remote_crawls, "archive_bucket_of", lambda _stack: "data")
     monkeypatch.setattr(crawls, "all", lambda _: [asdict(run) for run in list_runs("frontier")])
     monkeypatch.setattr(crawls, "status", lambda _, run_id: asdict(read_run("frontier", run_id)))
     return service

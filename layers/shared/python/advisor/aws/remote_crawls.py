@@ -25,6 +25,18 @@ def outputs_of(stack: str = SERVICE_STACK) -> dict[str, str]:
 
     Raises: UsageError if there is no such stack, or it cannot be asked.
     """
+    outputs = _outputs(stack)
+    if "ApiId" not in outputs:
+        raise UsageError(f"stack {stack!r} has no API; expected one like {SERVICE_STACK}")
+    return outputs
+
+
+def archive_bucket_of(stack: str = SERVICE_STACK) -> str:
+    """The bucket of the storage stack that belongs to a service stack. Raises: as `outputs_of`."""
+    return _outputs(stack.replace("-Service", "-Storage"))["DataBucket"]
+
+
+def _outputs(stack: str) -> dict[str, str]:
     try:
         found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except (BotoCoreError, ClientError) as error:
@@ -32,10 +44,7 @@ def outputs_of(stack: str = SERVICE_STACK) -> dict[str, str]:
             f"stack {stack!r} cannot be read ({error}); set AWS_PROFILE and AWS_REGION to where "
             "it is deployed, or AWS_ENDPOINT_URL to the emulator"
         ) from error
-    outputs = {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
-    if "ApiId" not in outputs:
-        raise UsageError(f"stack {stack!r} has no API; expected one like {SERVICE_STACK}")
-    return outputs
+    return {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
 
 
 def api_url_of(outputs: Mapping[str, str]) -> str:
