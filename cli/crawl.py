@@ -27,6 +27,7 @@ NO_ITEMS_STATUS = 1
 SHOP_DOWN_STATUS = 3
 INTERRUPTED_STATUS = 130
 _HOSTS_SHOWN = 10
+_BATCH_AGE_S = 0.05  # more often than a person can see costs more than it saves
 
 
 class _Crawl(click.Command):
@@ -162,6 +163,7 @@ def command(
     from advisor.crawling import finish, loop
     from advisor.crawling.addresses import AddressPolicy
     from advisor.crawling.crawl_settings import CrawlSettings
+    from advisor.crawling.deciding import Deciding
     from advisor.crawling.fetch import Fetcher
     from advisor.crawling.folder import CrawlFolder
     from advisor.crawling.recall import fingerprint
@@ -181,6 +183,7 @@ def command(
             fingerprint=fingerprint(chosen),
             table=formats == "csv",
         ) as folder,
+        Deciding(chosen, shop=name, settings=settings, beside=True) as deciding,
         _stop_flag() as stopped,
     ):
         fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
@@ -195,7 +198,8 @@ def command(
                 should_stop=stopped.is_set,
                 on_progress=lambda _: show(crawl),
                 recall=folder.recall,
-                batch_age_s=0.0,
+                deciding=deciding,
+                batch_age_s=_BATCH_AGE_S,
             )
             crawl.seed()
             reason = crawl.run()

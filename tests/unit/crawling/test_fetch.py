@@ -13,13 +13,8 @@ import pytest
 
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import USER_AGENT, CrawlSettings
-from advisor.crawling.fetch import (
-    MAX_HOPS,
-    Fetcher,
-    fetch_following,
-    retry_after_s,
-)
-from advisor.crawling.messages import Request, Response
+from advisor.crawling.fetch import Fetcher, fetch_following
+from advisor.crawling.messages import MAX_HOPS, Request, Response, retry_after_s
 from advisor.errors import FetchError, ForbiddenAddressError
 from tests.unit.crawling.loopback import Answer, Shop, serving
 

@@ -16,6 +16,7 @@ import pytest
 from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.deciding import Deciding
 from advisor.crawling.fetch import Fetch, Fetcher
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.sink import Results
@@ -504,3 +505,40 @@ def test_follows_a_shop_that_puts_the_query_in_order(tmp_path: Path) -> None:
         assert crawl.run() == finish.FINISHED
         assert "errors:redirects" not in frontier.counts()
     assert kept.items == ["S1"]
+
+
+def test_one_at_a_time_asks_for_nothing_before_the_last_page_is_settled(tmp_path: Path) -> None:
+    settled: list[int] = []
+
+    def answer(url: str) -> Response:
+        settled.append(frontier.counts().get("pages", 0))
+        return _web({path: page for path, page in shop_of(20).items() if "S" not in path})(url)
+
+    with _crawl(tmp_path, FakeWeb(answer), settings=CrawlSettings(concurrency=1)) as (crawl, *more):
+        frontier = more[1]
+        assert crawl.run() == finish.FINISHED
+    pages = len([path for path in shop_of(20) if "S" not in path])
+    assert settled[: pages + 1] == [0, *range(pages)]  # the first is robots.txt
+
+
+def test_pages_are_decided_beside_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    spider, kept, web = SchemaOrg(BASE), Kept(), FakeWeb(_web(shop_of(40)))
+    with (
+        SqliteFrontier(tmp_path / "state" / "frontier.sqlite") as frontier,
+        Deciding(spider, shop="corner", settings=QUICK, beside=True) as deciding,
+    ):
+        crawl = loop.Crawl(
+            spider,
+            shop="corner",
+            frontier=frontier,
+            sink=kept,
+            fetcher=web,
+            settings=QUICK,
+            deciding=deciding,
+        )
+        crawl.seed()
+        assert crawl.run() == finish.FINISHED
+    assert sorted(kept.items) == sorted(f"S{at}" for at in range(40))
+    assert len(kept.photos) == 40
+    assert max(Counter(url for _, url in web.asked).values()) == 1

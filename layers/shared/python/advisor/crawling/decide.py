@@ -7,9 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.fetch import MAX_HOPS, retry_after_s
 from advisor.crawling.items import Item
-from advisor.crawling.messages import ArchivedPage, Request, Response, body_hash
+from advisor.crawling.messages import (
+    MAX_HOPS,
+    ArchivedPage,
+    Request,
+    Response,
+    body_hash,
+    retry_after_s,
+)
 from advisor.crawling.photos import Photo, make_photo
 from advisor.crawling.recall import Known, Packed, pack
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
@@ -136,6 +142,11 @@ def decide_failure(request: Request, error: FetchError, *, settings: CrawlSettin
     if error.retryable:
         return _again(request, error.reason, settings, unreachable=True)
     return Outcome(request=request, errors=(error.reason,))
+
+
+def decide_crash(request: Request, *, settings: CrawlSettings) -> Outcome:
+    """What a page comes to that whoever decided it died of: another try, then an error."""
+    return _again(request, "crash", settings)
 
 
 def _again(

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import CookieJar
 from typing import Any, Protocol
@@ -25,12 +24,11 @@ from urllib3.util import connection as urllib3_connection
 
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.messages import Request, Response
+from advisor.crawling.messages import MAX_HOPS, Request, Response
 from advisor.crawling.robots import MAX_BYTES as ROBOTS_BYTES
 from advisor.crawling.urls import is_web_url, site_of
 from advisor.errors import FetchError, ForbiddenAddressError
 
-MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 256 * 1024  # http.client alone would take 100 lines of 64 KiB, and 100s without end
 _MAX_CONNECTIONS = 64  # to a host, and hosts
@@ -160,17 +158,6 @@ def fetch_following(fetcher: Fetch, request: Request) -> Response:
             raise FetchError(f"{request.url} redirects without end", reason="redirects")
         visited.add(response.location)
         request = replace(request, url=response.location)
-
-
-def retry_after_s(response: Response, *, now: float) -> float | None:
-    """The wait in seconds a Retry-After header asks for (seconds or a date), or None."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return float(text[:9])
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
-    except (ValueError, TypeError):
-        return None
 
 
 def _read(raw: Any, *, url: str, max_bytes: int, cut: bool) -> bytes:

@@ -1,7 +1,8 @@
 """The crawl loop: gather answers, decide, apply; the same on a laptop and on Lambda.
 
-One thread runs the loop; a pool of threads does nothing but fetch. On a laptop the loop works on
-all hosts until nothing is left; a turn on Lambda works on one host until its time is up.
+One thread runs the loop; a pool of threads does nothing but fetch, and pages are decided in a
+process beside where there is a second core. On a laptop the loop works on all hosts until nothing
+is left; a turn on Lambda works on one host until its time is up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from functools import partial
 
 from advisor.crawling.completeness import fields_of
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.decide import Outcome, decide, decide_failure
+from advisor.crawling.decide import Outcome, decide_failure
+from advisor.crawling.deciding import Arrived, Deciding
 from advisor.crawling.fetch import Fetch, fetch_following
 from advisor.crawling.finish import (
     FINISHED,
@@ -74,6 +76,12 @@ class _Answer:
     known: Known | None = None
 
 
+@dataclass(frozen=True)
+class _Decided:
+    host: _Host
+    outcome: Outcome
+
+
 class Crawl:
     """One crawl, or one turn of it. `run` once."""
 
@@ -90,6 +98,7 @@ class Crawl:
         on_progress: Callable[[Counter[str]], None] = lambda _: None,
         recall: Callable[[Request], Known | None] = lambda _: None,
         on_closed: Callable[[str, Counter[str]], None] = lambda *_: None,
+        deciding: Deciding | None = None,
         deadline: float = float("inf"),
         started_at: float | None = None,
         batch_age_s: float = _BATCH_AGE_S,
@@ -99,11 +108,11 @@ class Crawl:
 
         Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
         it ended and the counters of the whole crawl. recall: a page or photo as an earlier crawl
-        found it. batch_age_s: how long an outcome may wait to be settled with others; 0 where
-        settling costs little: a kill -9 loses less.
+        found it. deciding: what decides the pages; None: this thread does. batch_age_s: how long
+        an outcome may wait to be settled with others; less where settling costs little, for a
+        kill -9 loses less.
         """
         self._spider = spider
-        self._shop = shop
         self._frontier = frontier
         self._sink = sink
         self._fetcher = fetcher
@@ -112,6 +121,7 @@ class Crawl:
         self._on_progress = on_progress
         self._recall = recall
         self._on_closed = on_closed
+        self._deciding = deciding or Deciding(spider, shop=shop, settings=settings)
         self._deadline = deadline
         self._batch_age_s = batch_age_s
         self._clock = clock
@@ -123,8 +133,11 @@ class Crawl:
         self._counts = Counter(frontier.counts())
         self._outcomes: list[Outcome] = []
         self._applied_at = clock()
-        self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Answer | _Decided] = queue.SimpleQueue()
         self._arrived: deque[_Answer] = deque()  # to be decided; their connections are free
+        self._undecided = 0  # given to be decided, and not back
+        # What a kill -9 can cost. One request at a time means one: that before it is settled.
+        self._most_unsettled = 1 + 8 * (settings.concurrency - 1)
         self._site = site_of(spider.base_url)
         self.last_failure = ""  # what is to be told of a shop that is down
 
@@ -144,7 +157,7 @@ class Crawl:
             while True:
                 self._look_at_hosts()
                 self._submit(pool)
-                if self._in_flight() or self._arrived:
+                if self._in_flight() or self._arrived or self._undecided:
                     self._gather(pool)
                     if self._batch_is_due():
                         self._apply()
@@ -186,7 +199,7 @@ class Crawl:
             return  # what is not decided yet would pile up in memory
         now = self._clock()
         for host in self._hosts.values():
-            while not host.down and self._may_ask(host, now) and (request := self._next(host, now)):
+            while self._may_ask(host, now) and (request := self._next(host, now)):
                 if host.robots is None:
                     host.ready.appendleft(request)
                     self._start(pool, host, _robots_request(request), is_robots=True)
@@ -197,9 +210,14 @@ class Crawl:
                 self._start(pool, host, request)
 
     def _may_ask(self, host: _Host, now: float) -> bool:
+        if host.down or now < host.state.next_at or self._unsettled() >= self._most_unsettled:
+            return False
         one = host.robots is None or self._delay_s(host) > 0  # then a gap can be kept exactly
-        most = 1 if one else self._settings.concurrency
-        return host.in_flight < most and now >= host.state.next_at
+        return host.in_flight < (1 if one else self._settings.concurrency)
+
+    def _unsettled(self) -> int:
+        undecided = len(self._arrived) + self._undecided
+        return self._in_flight() + undecided + len(self._outcomes)
 
     def _next(self, host: _Host, now: float) -> Request | None:
         kinds = self._kinds()
@@ -234,20 +252,25 @@ class Crawl:
         self._answers.put(_Answer(host, request, result, is_robots, known))
 
     def _gather(self, pool: ThreadPoolExecutor) -> None:
-        """Take the answers that are there, waiting a little if none is; then decide one.
+        """Take the answers that are there, waiting a little if none is; then have one decided.
 
-        Parsing takes time: first the connections that became free get their next request.
+        That may take time: first the connections that became free get their next request.
         """
         with suppress(queue.Empty):
-            self._take_in(self._answers.get(timeout=0 if self._arrived else self._wait_s()))
+            ready = self._arrived and self._deciding.has_room()
+            self._take_in(self._answers.get(timeout=0 if ready else self._wait_s()))
             while True:
                 self._take_in(self._answers.get_nowait())
-        if self._arrived:
+        if self._arrived and self._deciding.has_room():
             self._submit(pool)
             self._receive(self._arrived.popleft())
 
-    def _take_in(self, answer: _Answer) -> None:
+    def _take_in(self, answer: _Answer | _Decided) -> None:
         """Keep what is to be parsed for later; anything else may change how the host is asked."""
+        if isinstance(answer, _Decided):
+            self._undecided -= 1
+            self._take_note(answer.host, answer.outcome)
+            return
         host, result = answer.host, answer.result
         host.in_flight -= 1
         if not answer.is_robots and isinstance(result, Response) and result.status == 200:
@@ -278,24 +301,27 @@ class Crawl:
     # decide
 
     def _receive(self, answer: _Answer) -> None:
-        host, result = answer.host, answer.result
+        host, result, now = answer.host, answer.result, self._clock()
         if answer.is_robots:
             self._receive_robots(host, result)
         elif isinstance(result, FetchError):
             self.last_failure = str(result)
             outcome = decide_failure(answer.request, result, settings=self._settings)
             self._take_note(host, outcome)
-        else:
-            outcome = decide(
-                answer.request,
-                result,
-                spider=self._spider,
-                shop=self._shop,
-                settings=self._settings,
-                now=self._clock(),
-                known=answer.known,
-            )
+        elif result.status != 200 or answer.request.kind == "photo":  # little to decide
+            outcome = self._deciding.decide(answer.request, result, known=answer.known, now=now)
             self._take_note(host, outcome)
+        else:
+            self._undecided += 1
+            self._deciding.give(
+                Arrived(
+                    answer.request,
+                    result,
+                    answer.known,
+                    now,
+                    then=lambda outcome: self._answers.put(_Decided(host, outcome)),
+                )
+            )
 
     def _take_note(self, host: _Host, outcome: Outcome) -> None:
         """Keep the outcome for the next batch; what it says of the host holds at once."""
@@ -346,14 +372,13 @@ class Crawl:
     # apply
 
     def _batch_is_due(self) -> bool:
-        if not self._outcomes:
-            return False
-        if self._arrived:  # more of the batch
-            return len(self._outcomes) >= _BATCH
-        # With nothing more at hand the links of these outcomes are what keeps the pool busy.
-        starving = not any(host.ready for host in self._hosts.values())
+        if not self._outcomes or len(self._outcomes) >= _BATCH:
+            return bool(self._outcomes)
+        # With nothing more to fetch the links of these outcomes are what keeps the pool busy.
+        if all(host.dry for host in self._hosts.values()):
+            return not self._arrived
         aged = self._clock() - self._applied_at >= self._batch_age_s
-        return starving or aged or len(self._outcomes) >= _BATCH
+        return aged and not self._arrived and not self._undecided
 
     def _apply(self) -> None:
         """Write what the outcomes brought, then settle them in the frontier."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import urljoin
@@ -26,6 +27,7 @@ _ROOTED = re.compile(_PATH, re.ASCII)
 _WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
 _BASE = re.compile("<base", re.IGNORECASE)
 _NOT_UTF8 = (b"\x00", b"\x1b")  # UTF-16, ISO-2022: valid UTF-8 by accident
+MAX_HOPS = 5  # RFC 9309 asks for five at robots.txt; browsers allow twenty, shops need two
 KINDS: tuple[Kind, ...] = ("sitemap", "page", "photo")
 
 
@@ -176,6 +178,17 @@ def _plain_links(origin: str) -> Remembered[str]:
         return link if _WHOLE.fullmatch(link) else ""
 
     return Remembered(joined)
+
+
+def retry_after_s(response: Response, *, now: float) -> float | None:
+    """The wait in seconds a Retry-After header asks for (seconds or a date), or None."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return float(text[:9])
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+    except (ValueError, TypeError):
+        return None
 
 
 def body_hash(body: bytes) -> str:

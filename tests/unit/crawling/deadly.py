@@ -1,0 +1,30 @@
+"""A spider that another process can load, and that some pages kill."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from advisor.crawling.messages import Page
+from advisor.crawling.spiders.base import ParsedPage
+from advisor.crawling.stages import Stage
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Dies of a page that says so; tells by a link which process read the page."""
+
+    base_url: str = "https://shop.test"
+    name: str = "deadly"
+    start_urls: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+
+    def parse(self, page: Page) -> ParsedPage:
+        if "die" in page.html:
+            os.kill(os.getpid(), 9)
+        sys.stdout.write("a spider that prints\n")
+        return ParsedPage(requests=(f"https://shop.test/{os.getpid()}",))
