@@ -183,7 +183,7 @@ def command(
             fingerprint=fingerprint(chosen),
             table=formats == "csv",
         ) as folder,
-        Deciding(chosen, shop=name, settings=settings, beside=True) as deciding,
+        Deciding(chosen, shop=name, settings=settings, beside=settings.concurrency > 1) as deciding,
         _stop_flag() as stopped,
     ):
         fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)

@@ -45,7 +45,7 @@ from advisor.crawling.urls import origin_of, site_of, without_tracking
 from advisor.crawling.visits import visit_of
 from advisor.errors import FetchError
 
-_BATCH = 64  # outcomes applied at once: one transaction, a few batch writes
+_BATCH = 32  # outcomes applied at once: one transaction, a few batch writes
 _BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens

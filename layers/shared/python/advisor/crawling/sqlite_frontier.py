@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS todo (
     due REAL NOT NULL, request TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS todo_by_host ON todo (host, kind, taken, due);
 """
-_MAX_CACHED = 200_000  # 16-byte keys: about 20 MB; the file is asked for the rest
+_MAX_CACHED = 10_000  # 16-byte keys: 1 MB; the file is asked for the rest
 
 
 class SqliteFrontier:

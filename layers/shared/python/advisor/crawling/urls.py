@@ -25,7 +25,7 @@ _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]*[a-z0-9-](:\d+)?/[A-Za-z0-
 _HALF_PAIR = re.compile("[\ud800-\udfff]")  # of UTF-16, as JSON may have it: no UTF-8 writes it
 _SCHEMES = ("http://", "https://")
 MAX_CHARS = 2_000
-_REMEMBERED = 8_192  # addresses; with their answers about 2 MB
+_REMEMBERED = 2_048  # addresses; with their answers half a megabyte
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
