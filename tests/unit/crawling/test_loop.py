@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -542,3 +542,21 @@ def test_pages_are_decided_beside_where_that_is_asked_for(tmp_path: Path) -> Non
     assert sorted(kept.items) == sorted(f"S{at}" for at in range(40))
     assert len(kept.photos) == 40
     assert max(Counter(url for _, url in web.asked).values()) == 1
+
+
+def test_a_link_that_was_settled_is_not_looked_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: Counter[str] = Counter()
+    unseen = SqliteFrontier.unseen
+
+    def counted(frontier: SqliteFrontier, keys: Iterable[str]) -> set[str]:
+        keys = list(keys)
+        looked_up.update(keys)
+        return unseen(frontier, keys)
+
+    monkeypatch.setattr(SqliteFrontier, "unseen", counted)
+    with _crawl(tmp_path, FakeWeb(_web(shop_of(300)))) as (crawl, kept, _):
+        assert crawl.run() == finish.FINISHED
+    assert len(kept.items) == 300
+    assert looked_up[f"page:{BASE}/p/0"] == 1  # all products link to it

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from advisor.crawling import deciding
 from advisor.crawling.items import Item
 from advisor.crawling.recall import pack, unpack
 from advisor.crawling.spiders.base import ParsedPage
@@ -51,6 +52,7 @@ def test_unchanged_pages_cost_no_parse_and_keep_their_items_and_links(
         return parse(spider, page)
 
     monkeypatch.setattr(SchemaOrg, "parse", counted)
+    monkeypatch.setattr(deciding, "_cores", lambda: 1)  # or it would be parsed in another process
     with serving(_shop()) as shop:
         _, before = _crawl(shop.url, tmp_path)
         assert sorted(parsed) == ["", "date", "new", "tag"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from advisor.crawling.items import Item
@@ -74,7 +74,8 @@ class PricePoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields that are not empty."""
-        return {name: value for name, value in asdict(self).items() if value != ""}
+        fields = self.__dataclass_fields__  # asdict takes ten times as long
+        return {name: value for name in fields if (value := getattr(self, name)) != ""}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ from advisor.errors import FetchError
 
 _BATCH = 32  # outcomes applied at once: one transaction, a few batch writes
 _BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
+_MAX_REMEMBERED = 10_000  # links, about 2 MB
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
 
@@ -131,6 +132,7 @@ class Crawl:
         self._too_slow = False
         self._hosts: dict[str, _Host] = {}
         self._counts = Counter(frontier.counts())
+        self._settled_links: set[str] = set()
         self._outcomes: list[Outcome] = []
         self._applied_at = clock()
         self._answers: queue.SimpleQueue[_Answer | _Decided] = queue.SimpleQueue()
@@ -414,6 +416,7 @@ class Crawl:
             )
         )
         self._counts.update(tally.counts)
+        self._remember(tally)
         self._look_again()
         self._applied_at = now
         self._on_progress(self._counts)
@@ -428,6 +431,7 @@ class Crawl:
             pages |= {
                 request_key("page", url): (url, depth, page)
                 for url, page in tally.links[depth].items()
+                if url not in self._settled_links
             }
         others = {request.key: (request, page) for request, page in tally.others}
         for item in tally.items:
@@ -445,6 +449,13 @@ class Crawl:
             for key, (url, depth, page) in pages.items()
             if key in unseen and key not in others
         ] + [found for key, found in others.items() if key in unseen]
+
+    def _remember(self, tally: _Tally) -> None:
+        """Most links of a page are on others, too: those that are settled cost no look-up."""
+        for links in tally.links.values():
+            if len(self._settled_links) + len(links) > _MAX_REMEMBERED:
+                self._settled_links.clear()
+            self._settled_links.update(links)
 
     # when to end
 
