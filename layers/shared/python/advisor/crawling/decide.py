@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.items import Item
@@ -21,7 +20,7 @@ from advisor.crawling.recall import Known, Packed, pack
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
 from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
-from advisor.crawling.urls import Remembered, host_of, is_web_url, site_of
+from advisor.crawling.urls import MAX_CHARS, host_of, is_web_url, site_of
 from advisor.errors import FetchError
 
 _SLOW_DOWN_STATUSES = frozenset({429, 503})
@@ -200,22 +199,19 @@ class Site:
     """The shop's own site, and the hosts that are allowed besides."""
 
     def __init__(self, spider: Spider, settings: CrawlSettings) -> None:
-        self.held = _held(site_of(spider.base_url), settings.allowed_hosts)
+        self._site = site_of(spider.base_url)
+        self._hosts = settings.allowed_hosts
+        # Nearly all links begin so; splitting each of them takes as long as building the tree.
+        self._origins = tuple(
+            f"{scheme}://{www}{self._site}/" for scheme in ("http", "https") for www in ("", "www.")
+        )
 
     def holds(self, url: str) -> bool:
-        return self.held[url]
-
-
-@lru_cache(maxsize=16)
-def _held(site: str, hosts: tuple[str, ...]) -> Remembered[bool]:
-    """By address, whether it is on the site, or on one of the hosts."""
-
-    def holds(url: str) -> bool:
+        if url.startswith(self._origins) and len(url) <= MAX_CHARS:
+            return True
         if not is_web_url(url):
             return False
-        return site_of(url) == site or (bool(hosts) and host_of(url) in hosts)
-
-    return Remembered(holds)
+        return site_of(url) == self._site or (bool(self._hosts) and host_of(url) in self._hosts)
 
 
 def _listed(request: Request, response: Response, site: Site) -> Outcome:
@@ -292,8 +288,8 @@ def _kept(
 ) -> Outcome:
     """What is kept and followed of what a spider read off a page."""
     items, dropped = _through_stages(parsed.items[:MAX_ITEMS], spider.stages, shop)
-    held = Site(spider, settings).held
-    links = tuple(url for url in dict.fromkeys(parsed.requests) if held[url])
+    site = Site(spider, settings)
+    links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
     errors = parsed.problems
     errors += ("too many links",) if len(links) > _MAX_LINKS else ()
     errors += ("too many items",) if len(parsed.items) > MAX_ITEMS else ()

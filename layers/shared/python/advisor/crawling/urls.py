@@ -25,7 +25,8 @@ _ALREADY_CANONICAL = re.compile(r"https?://[a-z0-9.-]*[a-z0-9-](:\d+)?/[A-Za-z0-
 _HALF_PAIR = re.compile("[\ud800-\udfff]")  # of UTF-16, as JSON may have it: no UTF-8 writes it
 _SCHEMES = ("http://", "https://")
 MAX_CHARS = 2_000
-_REMEMBERED = 2_048  # addresses; with their answers half a megabyte
+_REMEMBERED = 8_192  # links, with what they come to 2 MB
+_CACHED = 2_048
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -51,7 +52,7 @@ class Remembered(dict[str, _T]):
         return answer
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def canonical_url(url: str) -> str:
     """One form for all spellings of an address: the seen check compares these.
 
@@ -92,7 +93,7 @@ def without_tracking(url: str) -> str:
     return f"{path}?{'&'.join(kept)}" if kept else path
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def host_of(url: str) -> str:
     """`host`, or `host:port` where the port is not the scheme's own; "" if there is none."""
     try:
@@ -101,7 +102,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def site_of(url: str) -> str:
     """The host without a leading "www.": a shop moves its visitors between the two."""
     return host_of(url).removeprefix("www.")
