@@ -87,9 +87,11 @@ def test_what_a_kill_left_of_a_line_is_cut_off(shop: Shop, tmp_path: Path) -> No
 def test_a_replay_reads_every_archived_page_with_todays_parser(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from advisor.crawling import deciding
     from advisor.crawling.money import Money
     from advisor.crawling.spiders import schema_org
 
+    monkeypatch.setattr(deciding, "_cores", lambda: 1)  # or another process parses, as it should
     with monkeypatch.context() as wrong:  # a parser that reads cents as euros
         wrong.setattr(schema_org, "parse_price", lambda text, currency: Money(7, "EUR", text))
         for price in ("100", "90"):
