@@ -43,7 +43,7 @@ INTERRUPTED_STATUS = 130
     help="Train the last N blocks of the backbone, too. Default: 12, where the backbone allows it.",
 )
 @click.option("--frozen", is_flag=True, help="Train the head alone: seconds instead of minutes.")
-@click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 6.")
+@click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 12.")
 @click.option(
     "--corrections",
     metavar="FILE",

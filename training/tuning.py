@@ -24,7 +24,7 @@ from training.split import Side
 from training.tensorflow_process import follow_in_tensorflow
 
 _LEAST_STEPS = 10  # in an epoch: six photos are not learnt from in one step
-_VERSION = 1  # of the loop: another one must not go on from this one's checkpoints
+_VERSION = 2  # of the loop: another one must not go on from this one's checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,12 @@ def _recipe(config: TrainingConfig, photo_count: int) -> FineTuneRecipe:
         weight_decay=config.fine_tune_decay,
         batch_size=config.fine_tune_batch,
         label_smoothing=config.label_smoothing,
-        min_crop=config.min_crop,
+        min_area=config.min_area,
+        max_area=config.max_area,
+        max_aspect=config.max_aspect,
         colour=config.colour,
-        averaging=config.averaging,
+        dropout=config.dropout,
+        small_share=config.small_share,
         seed=config.seed,
     )
 

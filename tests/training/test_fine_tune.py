@@ -28,8 +28,9 @@ from training.tensorflow_process import follow_in_tensorflow
 from training.train import train
 
 RECIPE = FineTuneRecipe(
-    blocks=1, epochs=3, steps=20, learning_rate=0.01, weight_decay=0.02, batch_size=8,
-    label_smoothing=0.1, min_crop=0.5, colour=0.3, averaging=0.9, seed=1,
+    blocks=1, epochs=3, steps=30, learning_rate=0.03, weight_decay=0.02, batch_size=8,
+    label_smoothing=0.1, min_area=0.4, max_area=1.3, max_aspect=4 / 3, colour=0.3, dropout=0.2,
+    small_share=0.5, seed=1,
 )  # fmt: skip
 FEATURES = 12
 
@@ -60,7 +61,9 @@ def _examine(photos: Path) -> dict[str, Any]:
     before = _values(load_backbone(job.weights))
     found["blocks"] = [_names(job, count) for count in (1, 2, 3, 9)]
     found["frozen"], found["before"] = build_graph(job.weights, tiny.LABEL_COUNT), before
-    run = module._Run(job, module.folded(backbone := load_backbone(job.weights)), _last(backbone))
+    run = module._Run(
+        job, module.folded(backbone := load_backbone(job.weights)), _last(backbone), 0.01
+    )
     run.train()
     run.keep_best()
     found["after"] = _values(backbone)
@@ -72,8 +75,12 @@ def _examine(photos: Path) -> dict[str, Any]:
         replace(job, weights=local(folder / "small"), checkpoint=folder / "saved.npz")
     )
     pixels = tf.constant(job.pixels.read(range(8)))
-    plain = replace(RECIPE, min_crop=1.0, colour=0.0)
+    plain = replace(RECIPE, min_area=1.0, max_area=1.0, max_aspect=1.0, colour=0.0)
     found["plain"] = module.distorted(pixels, [1, 2], plain).numpy()
+    found["small"] = [
+        module.takes_small_photos(module.folded(load_backbone(weights)))
+        for weights in (job.weights, local(folder / "small"))
+    ]
     found["distorted"] = [
         module.distorted(pixels, [1, number], RECIPE).numpy() for number in (2, 2, 3)
     ]
@@ -166,7 +173,7 @@ def _values(backbone: Any) -> dict[str, np.ndarray]:
 def _interrupt(job: FineTuneJob, *, epoch: int) -> None:
     """Train as Ctrl-C in the middle of an epoch leaves it."""
     backbone = load_backbone(job.weights)
-    run = module._Run(job, module.folded(backbone), _last(backbone))
+    run = module._Run(job, module.folded(backbone), _last(backbone), RECIPE.learning_rate)
     take = run._take_step
 
     def stop(rows: Any, step: int, total: int) -> None:
@@ -220,9 +227,9 @@ def test_the_tuned_graph_is_another_than_the_frozen_one(seen: dict[str, Any]) ->
 
 def test_the_best_epoch_on_validation_is_kept(seen: dict[str, Any]) -> None:
     accuracies = seen["tuned"].accuracies
-    assert len(accuracies) == RECIPE.epochs
+    assert len(accuracies) == RECIPE.epochs + 1
     assert max(accuracies) > 0.5
-    assert accuracies[seen["tuned"].best_epoch - 1] == max(accuracies)
+    assert accuracies[seen["tuned"].best_epoch] == max(accuracies)
 
 
 def test_a_saved_model_is_fine_tuned_too(seen: dict[str, Any]) -> None:
@@ -242,6 +249,16 @@ def test_distortions_depend_on_the_seed_alone(seen: dict[str, Any]) -> None:
     assert one.shape == seen["pixels"].shape
     assert one.min() >= 0
     assert one.max() <= 255
+
+
+def test_small_photos_are_used_where_the_backbone_takes_them(seen: dict[str, Any]) -> None:
+    assert seen["small"] == [True, False]
+
+
+def test_the_rate_falls_with_the_size_of_the_backbone() -> None:
+    assert module.suitable_rate(410_208) == pytest.approx(1e-3, rel=0.01)
+    assert module.suitable_rate(2_257_984) == pytest.approx(3e-4, rel=0.02)
+    assert module.suitable_rate(5) == 1e-3
 
 
 def test_without_crop_and_colour_a_photo_is_itself_or_its_mirror_image(
@@ -280,7 +297,7 @@ def test_training_fine_tunes_by_default_and_says_so(
     assert "Epoch 2 of 2: " in result.stderr
     training = load_bundle(tmp_path / "m").info.training
     assert training["fine_tune"] == AUTO
-    assert len(training["validation_accuracies"]) == 2
+    assert len(training["validation_accuracies"]) == 3
 
 
 def test_frozen_and_fine_tune_exclude_each_other(tmp_path: Path) -> None:
