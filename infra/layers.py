@@ -22,15 +22,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "layers"
 
-# What no request of ours touches: the accelerators and compilers of litert, test suites.
+# What no request of ours touches; tests/infra/test_packages.py imports and runs what is left.
 TRIM = (
     "bin",
+    # litert: all but the interpreter.
     "ai_edge_litert/*WebGpu*",
     "ai_edge_litert/vendors",
     "ai_edge_litert/tools",
     "ai_edge_litert/aot",
     "ai_edge_litert/*genai*",
     "ai_edge_litert/internal",
+    "ai_edge_litert/libLiteRt.so",  # of the newer CompiledModel interface
+    "ai_edge_litert/_pywrap_[!l]*",
+    "ai_edge_litert/_pywrap_litert_[!i]*",
+    "ai_edge_litert/format_converter*",
+    "ai_edge_litert/schema_py_generated.py",
+    "ai_edge_litert/*_pb2.py",
     "google/protobuf",
     "google/_upb",
     "protobuf-*",
@@ -42,13 +49,42 @@ TRIM = (
     "flatbuffers-*",
     "backports",
     "backports*strenum*",
+    # numpy: its lazily imported parts, test suites, and what C is compiled with.
     "numpy/**/tests",
+    "numpy/_core/_simd*",
+    "numpy/distutils",
     "numpy/f2py",
+    "numpy/fft",
+    "numpy/ma",
+    "numpy/polynomial",
+    "numpy/random",
+    "numpy/testing",
     "numpy/_pyinstaller",
     "numpy/**/*.pyi",
+    "numpy/**/*.pxd",
     "numpy/**/*.lib",
     "numpy/**/*.a",
     "numpy/_core/include",
+    # Pillow: drawing text, and what else reads no photo.
+    "PIL/_imagingft*",
+    "PIL/_imagingmath*",
+    "PIL/_imagingmorph*",
+    "PIL/_imagingtk*",
+    "PIL/**/*.pyi",
+    "pillow.libs/libbrotli*",
+    "pillow.libs/libfreetype*",
+    "pillow.libs/libharfbuzz*",
+    "pillow.libs/libpng*",
+    # Twins of what is there: for newer processors, and YAML in C.
+    "rapidfuzz/**/*_avx2*",
+    "yaml/_yaml*",
+    "selectolax/*.c",
+    "selectolax/**/*.pxi",
+    "selectolax/**/*.pyi",
+    *(
+        f"aws_lambda_powertools/utilities/{unused}"
+        for unused in ("idempotency", "feature_flags", "kafka", "parameters", "parser")
+    ),
     "jmespath",
     "jmespath-*",
 )
@@ -77,6 +113,8 @@ THIS_MACHINE = Target(f"{sys.version_info.major}.{sys.version_info.minor}")
 PROCESS = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 
 LAYERS = ("shared", "base", "vision", "catalog", "crawl")
+
+RECIPE = 2  # count on when a layer is filled in another way, so that it is built anew
 
 LayerFolder = Callable[[str], Path]  # the name of a folder of layers/ -> what to deploy
 
@@ -143,7 +181,8 @@ def _fill(folder: Path, name: str, target: Target) -> None:
 
 
 def _fingerprint(source: Path, target: Target) -> str:
-    digest = hashlib.sha256(repr((target, TRIM, _compiler(target))).encode())
+    recipe = (RECIPE, target, TRIM, _compiler(target))
+    digest = hashlib.sha256(repr(recipe).encode())
     for path in sorted(source.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes())
@@ -177,8 +216,9 @@ def _trim(folder: Path) -> None:
 def _compile(name: str, folder: Path, target: Target) -> None:
     """Ship .pyc: imports to the first inference take 84 ms with them, 245 without.
 
-    Bytecode belongs to one Python version; without that Python on this machine the layer
-    works all the same, with a slower cold start.
+    Of other people's packages instead of the source, 11 MB of it; of ours beside it, so that
+    tracebacks show our lines. Bytecode belongs to one Python version; without that Python on
+    this machine the layer works all the same, with a slower cold start.
     """
     python = _compiler(target)
     if python is None:
@@ -187,11 +227,16 @@ def _compile(name: str, folder: Path, target: Target) -> None:
             " ships no .pyc (slower cold starts)\n"
         )
         return
+    ours = name == "shared"
+    options = ["--invalidation-mode", "unchecked-hash", *([] if ours else ["-b"])]
     subprocess.run(  # noqa: S603 (the interpreter found, on our own folder)
-        [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder],
+        [python, "-m", "compileall", "-q", *options, folder],
         check=False,  # a package may carry a template that is no Python
         stdout=subprocess.DEVNULL,
     )
+    if not ours:
+        for compiled in folder.rglob("*.pyc"):
+            compiled.with_suffix(".py").unlink(missing_ok=True)
 
 
 def _compiler(target: Target) -> str | None:
