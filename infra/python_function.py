@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -28,6 +28,7 @@ class PythonFunction(lambda_.Function):
         timeout_s: int,
         memory_mb: int,
         description: str,
+        disk_mb: int = 512,
         concurrency: int | None = None,
     ) -> None:
         construct_id = "".join(word.capitalize() for word in folder.split("_"))
@@ -43,6 +44,7 @@ class PythonFunction(lambda_.Function):
             layers=list(layers),
             timeout=Duration.seconds(timeout_s),
             memory_size=memory_mb,
+            ephemeral_storage_size=Size.mebibytes(disk_mb),
             description=description,
             reserved_concurrent_executions=concurrency,
             log_group=logs.LogGroup(

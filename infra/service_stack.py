@@ -34,6 +34,7 @@ CRAWL_WORKERS = 8  # hosts crawled at a time
 CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
 PUBLISH_MAX_P = 0.05  # how likely a new model's gain over the one in use may be by chance
+INDEX_DISK_MB = 4096  # the indexes of a million photos take 1.6 GB, two builds of one at a time
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
 # What each function of the crawl does to which table; a test has them do all of it, and compares.
@@ -49,14 +50,19 @@ CRAWL_ACTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "Query",
             "UpdateItem",
         ),
-        "products": ("PutItem",),
+        "products": ("GetItem", "PutItem"),
         "prices": ("PutItem", "Query"),
+        "alerts": ("PutItem", "Query"),
     },
     "sweep_crawls": {"frontier": ("DeleteItem", "GetItem", "Query", "UpdateItem")},
     "crawls": {"frontier": ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")},
 }
 
-CLASSIFY_ROUTES = ("POST /classify", "POST /suggestions")
+CLASSIFY_ROUTES = (
+    "POST /classify",
+    "POST /suggestions",
+    "GET /images/{image_id}/suggestions",
+)
 CATALOG_ROUTES = (
     "POST /uploads",
     "GET /images/{image_id}",
@@ -106,6 +112,7 @@ class ServiceStack(Stack):
         )
         self._crawling(shops)
         self._classifying()
+        self._indexing()
         self._publishing()
         self.api = self._routes()
         self._watching()
@@ -242,6 +249,7 @@ class ServiceStack(Stack):
             timeout_s=CLASSIFY_TIMEOUT_S,
             memory_mb=1769,  # one whole vCPU
             description="Labels photos, finds similar products",
+            disk_mb=INDEX_DISK_MB,
         )
         self.classify.add_event_source(
             event_sources.SqsEventSource(
@@ -254,6 +262,7 @@ class ServiceStack(Stack):
         )
         storage.data.grant_read(self.classify, "images/*")
         storage.data.grant_read(self.classify, "models/*")
+        storage.data.grant_read(self.classify, "index/*")
         storage.uploads.grant_read(self.classify)
         storage.labels.grant_read_write_data(self.classify)
         storage.embeddings.grant_read_write_data(self.classify)
@@ -281,6 +290,34 @@ class ServiceStack(Stack):
         storage.uploads.grant_put(self.catalog, "uploads/*")
         for table in (storage.labels, storage.products, storage.prices):
             table.grant_read_data(self.catalog)
+
+    def _indexing(self) -> None:
+        storage = self._storage
+        self.index = self._function(
+            "index",
+            ("vision", "catalog"),
+            {
+                "data_bucket": storage.data.bucket_name,
+                "embeddings_table": storage.embeddings.table_name,
+            },
+            timeout_s=900,
+            memory_mb=3008,
+            description="Brings the indexes of the photos up to date",
+            disk_mb=INDEX_DISK_MB,
+        )
+        storage.data.grant_read(self.index, "models/*")
+        storage.data.grant_read_write(self.index, "index/*")
+        storage.embeddings.grant_read_data(self.index)
+        self.index.add_to_role_policy(
+            iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.data.bucket_arn])
+        )
+        scheduler.Schedule(
+            self,
+            "IndexSchedule",
+            schedule=scheduler.ScheduleExpression.rate(Duration.hours(1)),
+            target=scheduler_targets.LambdaInvoke(self.index),
+            description="Brings the indexes of the photos up to date",
+        )
 
     def _publishing(self) -> None:
         storage = self._storage
@@ -371,6 +408,7 @@ class ServiceStack(Stack):
             self.crawls,
             self.classify,
             self.catalog,
+            self.index,
             self.publish_model,
         )
         for function in functions:
@@ -404,6 +442,7 @@ class ServiceStack(Stack):
         timeout_s: int,
         memory_mb: int,
         description: str,
+        disk_mb: int = 512,
     ) -> PythonFunction:
         function = PythonFunction(
             self,
@@ -413,6 +452,7 @@ class ServiceStack(Stack):
             timeout_s=timeout_s,
             memory_mb=memory_mb,
             description=description,
+            disk_mb=disk_mb,
         )
         CfnOutput(self, f"{function.node.id}Function", value=function.function_name)
         return function

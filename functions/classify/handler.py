@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.embeddings import EmbeddingTable
+from advisor.aws.indexes import IndexedPhotos, IndexStore
 from advisor.aws.labelling import Labeller
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
-from advisor.aws.serving import current_classifier
+from advisor.aws.serving import classifier_of, current_classifier
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
-from advisor.catalog.similarity import Shelf
+from advisor.catalog.similarity import SimilarPhoto, join, rank_similar
 from advisor.catalog.suggestions import find_suggestions
 from advisor.errors import NoModelError, NotFoundError, RequestError, UnreadableImageError
 from advisor.http import ANSWERED, Request, answer, problem
@@ -54,20 +57,23 @@ class Services:
     catalog: CatalogTables
     labels: LabelTable
     embeddings: EmbeddingTable
+    indexes: IndexedPhotos | None = None
+    classifier_of: Callable[[str], PhotoClassifier] | None = None  # of a version
 
 
 @cache
 def default_services() -> Services:
     """The services that the settings name."""
     settings = Settings.from_env(os.environ)
+    models = ModelStore(settings.data_bucket)
+    on_disk = Path(tempfile.gettempdir())
+    cache_dir = on_disk / "advisor-models"
     return Services(
         data_bucket=settings.data_bucket,
         uploads_bucket=settings.uploads_bucket,
-        classifier=partial(
-            current_classifier,
-            ModelStore(settings.data_bucket),
-            cache_dir=Path(tempfile.gettempdir()) / "advisor-models",
-        ),
+        classifier=partial(current_classifier, models, cache_dir=cache_dir),
+        classifier_of=partial(classifier_of, models, cache_dir=cache_dir),
+        indexes=IndexedPhotos(IndexStore(settings.data_bucket, on_disk / "advisor-indexes")),
         catalog=CatalogTables(settings.products_table),
         labels=LabelTable(settings.labels_table),
         embeddings=EmbeddingTable(settings.embeddings_table),
@@ -93,7 +99,9 @@ def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
         if request.route == "POST /classify":
             return answer(_classify(request, services))
         if request.route == "POST /suggestions":
-            return answer(_suggestions(request, services))
+            return answer(_suggestions(_photo(request, services), request, services))
+        if request.route == "GET /images/{image_id}/suggestions":
+            return answer(_suggestions(_stored_photo(request, services), request, services))
         raise RequestError(404, f"no route {request.route!r}")
     except ANSWERED as error:
         _logger().info("refused", extra={"route": event.get("routeKey"), "reason": str(error)})
@@ -146,9 +154,15 @@ def _classify(request: Request, services: Services) -> dict[str, Any]:
     return _predict(request, services, top_k=top_k).classification.to_dict()
 
 
-def _suggestions(request: Request, services: Services) -> dict[str, Any]:
+def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str, Any]:
+    """Suggestions by the model whose photos are indexed: a new one's index comes a little later."""
     top_k = request.integer("top_k", default=SUGGESTIONS, least=1, most=MAX_TOP_K)
-    prediction = _predict(request, services, top_k=LABELS)
+    indexed = services.indexes.model_version if services.indexes else ""
+    if indexed and services.classifier_of:
+        classifier = services.classifier_of(indexed)
+    else:
+        classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S)
+    prediction = _see(photo, classifier, top_k=LABELS)
     said = prediction.classification
     catalog = TableCatalog(services, said.model_version)
     found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
@@ -161,10 +175,26 @@ def _suggestions(request: Request, services: Services) -> dict[str, Any]:
 
 
 def _predict(request: Request, services: Services, *, top_k: int) -> Prediction:
+    photo = _photo(request, services)
+    return _see(photo, services.classifier(max_age_s=MODEL_MAX_AGE_S), top_k=top_k)
+
+
+def _photo(request: Request, services: Services) -> bytes:
+    """The photo that a request brings, or names in the uploads bucket."""
     photo = read_sent_photo(request)
-    if isinstance(photo, UploadedPhoto):
-        photo = _read_upload(photo, services)
-    prediction = services.classifier(max_age_s=MODEL_MAX_AGE_S).predict(photo, top_k=top_k)
+    return _read_upload(photo, services) if isinstance(photo, UploadedPhoto) else photo
+
+
+def _stored_photo(request: Request, services: Services) -> bytes:
+    """The photo that a path names by its id."""
+    row = services.labels.latest(request.path["image_id"])
+    if row.classification is None:
+        raise UnreadableImageError(f"image {row.image_id!r}: {row.reason}")
+    return _bytes_of(PhotoPlace(row.bucket, row.key))
+
+
+def _see(photo: bytes, classifier: PhotoClassifier, *, top_k: int) -> Prediction:
+    prediction = classifier.predict(photo, top_k=top_k)
     said = prediction.classification
     _logger().info(
         "classified",
@@ -181,7 +211,11 @@ def _predict(request: Request, services: Services, *, top_k: int) -> Prediction:
 
 
 def _read_upload(upload: UploadedPhoto, services: Services) -> bytes:
-    photo = read_photo(PhotoPlace(services.uploads_bucket, upload.key), max_bytes=MAX_BYTES)
+    return _bytes_of(PhotoPlace(services.uploads_bucket, upload.key))
+
+
+def _bytes_of(place: PhotoPlace) -> bytes:
+    photo = read_photo(place, max_bytes=MAX_BYTES)
     if photo.data is None:
         raise RequestError(413, f"a photo of {photo.size} bytes; at most {MAX_BYTES} are read")
     return photo.data
@@ -194,9 +228,15 @@ class TableCatalog:
     services: Services
     model_version: str
 
-    def shelf(self, label: str) -> Shelf:
-        """The photos of a category."""
-        return self.services.embeddings.load(self.model_version, label)
+    def similar(
+        self, labels: Sequence[str], query: npt.NDArray[np.float32], *, limit: int
+    ) -> list[SimilarPhoto]:
+        """By the index of this model; before there is one, by the table's rows."""
+        indexes = self.services.indexes
+        if indexes and indexes.model_version == self.model_version:
+            return indexes.similar(labels, query, limit=limit)
+        shelves = [self.services.embeddings.load(self.model_version, one) for one in labels]
+        return rank_similar(query, join(shelves), limit=limit)
 
     def products(self, product_ids: Iterable[str]) -> dict[str, Product]:
         """The products of these ids."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
@@ -17,9 +19,11 @@ from advisor import uploads
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
 from advisor.aws.embeddings import EmbeddingTable
+from advisor.aws.indexes import IndexedPhotos
 from advisor.aws.labels import LabelTable
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.aws.photos import read_photo as stored_photo
+from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.crawling.items import Item
 from advisor.errors import BundleError, NoModelError, RequestError, UnreadableImageError
 from advisor.http import Request
@@ -513,3 +517,67 @@ def test_suggests_at_most_top_k_products(services: Fixture) -> None:
 
 def test_an_empty_shelf_gives_no_suggestions(services: Fixture) -> None:
     assert suggestions(b"chairs 0.9 blue", services)["suggestions"] == []
+
+
+def of_image(photo: bytes, services: Fixture, status: int = 200) -> dict[str, Any]:
+    image_id = hashlib.sha256(photo).hexdigest()
+    event = recorded("http_image") | {
+        "routeKey": "GET /images/{image_id}/suggestions",
+        "pathParameters": {"image_id": image_id},
+    }
+    return answer(event, services, status)
+
+
+def test_suggests_for_a_stored_photo_of_a_shop_and_for_an_upload(services: Fixture) -> None:
+    photo = b"chairs 0.91 blue"
+    services.sell("one:1", "Wooden Stool", photo)
+    services.sell("one:2", "Side Desk", b"chairs 0.9 bluish")
+    asked = of_image(photo, services)
+    assert [one["title"] for one in asked["suggestions"]] == ["Wooden Stool", "Side Desk"]
+    assert asked["classification"]["image_id"] == hashlib.sha256(photo).hexdigest()
+    services.store("uploads/x.jpg", b"chairs 0.9 red", bucket="uploads")
+    services.arrive("uploads/x.jpg", bucket="uploads")
+    found = of_image(b"chairs 0.9 red", services)["suggestions"]
+    assert not any(one["same"] for one in found)  # no shop sells it: nothing is called a match
+
+
+def test_a_stored_photo_that_is_not_there_or_cannot_be_read_has_no_suggestions(
+    services: Fixture,
+) -> None:
+    assert "no classification of image" in of_image(b"never seen", services, 404)["detail"]
+    services.store("uploads/x.jpg", b"?", bucket="uploads")
+    services.arrive("uploads/x.jpg", bucket="uploads")
+    assert of_image(b"?", services, 422)["status"] == 422
+
+
+class FakeIndexes:
+    """Indexes of an older model."""
+
+    model_version = "m0"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def similar(self, labels: Sequence[str], query: Any, *, limit: int) -> list[SimilarPhoto]:
+        self.asked.append(tuple(labels))
+        return [SimilarPhoto(ShelfPhoto("one:2", "i", "images/2.jpg"), 0.8, embedding("red"))]
+
+
+def test_searches_in_the_index_with_the_model_that_it_was_made_by(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue")
+    services.sell("one:2", "Side Desk")
+    indexes, older = FakeIndexes(), FakeClassifier("m0")
+
+    def with_index() -> Services:
+        return replace(
+            services(),
+            indexes=cast(IndexedPhotos, indexes),
+            classifier_of={"m0": older}.__getitem__,
+        )
+
+    event = request(b"chairs 0.9 blue", route="POST /suggestions")
+    answered = handler(event, None, services=with_index)
+    found = json.loads(answered["body"])
+    assert found["classification"]["model_version"] == "m0"
+    assert [one["title"] for one in found["suggestions"]] == ["Side Desk"]
+    assert indexes.asked == [("chairs",)]

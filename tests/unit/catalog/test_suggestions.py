@@ -79,6 +79,7 @@ def test_the_suggestion_is_one_json_object() -> None:
         "title": "Tent",
         "category": "things",
         "similarity": 0.9,
+        "same": True,
         "photo_url": "https://photos/images/Tent",
         "match": "",
         "confidence": "",
@@ -111,6 +112,25 @@ def test_of_equally_similar_products_the_one_in_stock_comes_first() -> None:
     out = candidate("Tent", availability="out_of_stock")
     in_stock = candidate("Fern", availability="in_stock", embedding=np.array([0, 1], np.float32))
     assert [one.title for one in suggest([out, in_stock], top_k=2)] == ["Fern", "Tent"]
+
+
+def test_the_same_product_first_then_what_can_be_had_then_what_cannot() -> None:
+    other = np.array([0, 1], np.float32)
+    found = suggest(
+        [
+            candidate("Same, gone", similarity=0.95, availability="out_of_stock"),
+            candidate("Like, gone", similarity=0.8, availability="out_of_stock", embedding=other),
+            candidate("Like, there", similarity=0.5, availability="in_stock", embedding=other),
+            candidate("Like, says nothing", similarity=0.6, embedding=-other),
+        ],
+        top_k=4,
+    )
+    assert [(one.title, one.same) for one in found] == [
+        ("Same, gone", True),
+        ("Like, says nothing", False),
+        ("Like, there", False),
+        ("Like, gone", False),
+    ]
 
 
 @pytest.mark.parametrize("price", [None, 0, -5])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import unquote
 
 from advisor.errors import (
     AdvisorError,
@@ -28,13 +29,15 @@ PROBLEM_JSON = "application/problem+json"
 class Request:
     """A request as API Gateway's HTTP API hands it over (payload format 2.0).
 
-    route: the route it matched, "POST /classify". headers: names in lower case.
+    route: the route it matched, "POST /classify". headers: names in lower case. path: the
+    parameters of the route, decoded.
     """
 
     route: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    path: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
@@ -48,6 +51,9 @@ class Request:
             query=event.get("queryStringParameters") or {},
             headers={name.lower(): value for name, value in event.get("headers", {}).items()},
             body=decode_base64(body) if event.get("isBase64Encoded") else body.encode(),
+            path={
+                name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()
+            },
         )
 
     def integer(self, name: str, *, default: int, least: int, most: int) -> int:

@@ -26,10 +26,24 @@ def current_classifier(store: ModelStore, *, cache_dir: Path, max_age_s: float =
     return held.classifier
 
 
+def classifier_of(store: ModelStore, version: str, *, cache_dir: Path) -> Classifier:
+    """The classifier of one version, kept while that is asked for.
+
+    Raises: NotFoundError if no bundle of it is stored; BundleError if the bundle is not sound.
+    """
+    held = _held(store, cache_dir)
+    if held.classifier is not None and held.classifier.version == version:
+        return held.classifier
+    if held.earlier is None or held.earlier.version != version:
+        held.earlier = Classifier.load(store.download(version, cache_dir / version))
+    return held.earlier
+
+
 @dataclass
 class _Held:
     classifier: Classifier | None = None
     checked_at: float = 0.0
+    earlier: Classifier | None = None
 
 
 @cache

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
-from advisor.catalog.similarity import Shelf, ShelfPhoto
+from advisor.catalog.similarity import Shelf, ShelfPhoto, SimilarPhoto, join, rank_similar
 from advisor.catalog.suggestions import labels_to_search
 from advisor.crawling.items import Item
 from advisor.errors import DataError, InvalidItemError, UnreadableImageError
@@ -83,6 +83,12 @@ class FolderCatalog:
         if not photos:
             return Shelf((), np.empty((0, 0), dtype=np.float32))
         return Shelf(photos, np.stack([self.seen[photo.image_id].embedding for photo in photos]))
+
+    def similar(
+        self, labels: Sequence[str], query: npt.NDArray[np.float32], *, limit: int
+    ) -> list[SimilarPhoto]:
+        """See `advisor.catalog.similarity.PhotoSearch`; every photo is compared."""
+        return rank_similar(query, join([self.shelf(label) for label in labels]), limit=limit)
 
     def products(self, product_ids: Iterable[str]) -> dict[str, Product]:
         """The products of these ids."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,30 @@ class SimilarPhoto:
     photo: ShelfPhoto
     similarity: float
     embedding: npt.NDArray[np.float32]
+
+
+class PhotoSearch(Protocol):
+    """Finds catalog photos that look like one: over an index, a table, folders or S3 Vectors."""
+
+    def similar(
+        self, labels: Sequence[str], query: npt.NDArray[np.float32], *, limit: int
+    ) -> list[SimilarPhoto]:
+        """The products whose photos in these categories look most like the query.
+
+        query: float32 (dimensions,), unit length. At most `limit` products, each named once, by
+        the photo of it that looks most like the query; most alike first.
+        """
+
+
+def best_of_each_product(found: Iterable[SimilarPhoto], *, limit: int) -> list[SimilarPhoto]:
+    """Of each product the photo that is most alike, most alike first; of equals in order of ids."""
+    ranked = sorted(
+        found, key=lambda one: (-one.similarity, one.photo.product_id, one.photo.image_id)
+    )
+    best: dict[str, SimilarPhoto] = {}
+    for one in ranked:
+        best.setdefault(one.photo.product_id, one)
+    return list(best.values())[:limit]
 
 
 def join(shelves: Sequence[Shelf]) -> Shelf:

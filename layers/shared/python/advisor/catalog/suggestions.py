@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.catalog.gtin import normalise_gtin
-from advisor.catalog.matching import Group, group
+from advisor.catalog.matching import SAME_PHOTO, Group, group
 from advisor.catalog.products import Offer, Product
-from advisor.catalog.similarity import Shelf, SimilarPhoto, join, rank_similar
+from advisor.catalog.similarity import PhotoSearch, SimilarPhoto
 from advisor.vision.classification import Classification
 
 # So many products are looked at for one suggestion shown: the same product of another shop
@@ -26,11 +26,8 @@ MOST_LABELS: Final = 3
 CODES_LOOKED_UP: Final = 5  # so many of the best candidates' GTINs are asked for in all shops
 
 
-class Catalog(Protocol):
-    """Where products and the photos of a category are kept: tables on AWS, or folders."""
-
-    def shelf(self, label: str) -> Shelf:
-        """The catalog photos that the model in use puts into a category."""
+class Catalog(PhotoSearch, Protocol):
+    """Where products and their photos are kept: tables and indexes on AWS, or folders."""
 
     def products(self, product_ids: Iterable[str]) -> Mapping[str, Product]:
         """The products of these ids; ids that there are not are left out."""
@@ -70,12 +67,18 @@ class Suggestion:
     confidence: str
     offers: tuple[Offer, ...]
 
+    @property
+    def same(self) -> bool:
+        """Whether the photo asked for shows this product itself, not one that looks like it."""
+        return self.similarity >= SAME_PHOTO
+
     def to_dict(self, photo_url: Callable[[str], str | None]) -> dict[str, Any]:
         """The JSON object of an answer. photo_url: turns where a photo lies into its address."""
         return {
             "title": self.title,
             "category": self.category,
             "similarity": round(self.similarity, 4),
+            "same": self.same,
             "photo_url": photo_url(self.photo) if self.photo else None,
             "match": self.match,
             "confidence": self.confidence,
@@ -91,8 +94,9 @@ def find_suggestions(
     top_k: int,
 ) -> list[Suggestion]:
     """What the catalog holds that looks like a classified photo: at most top_k products."""
-    shelves = [catalog.shelf(label) for label in labels_to_search(classification)]
-    similar = rank_similar(embedding, join(shelves), limit=LOOKED_AT_PER_SUGGESTION * top_k)
+    similar = catalog.similar(
+        labels_to_search(classification), embedding, limit=LOOKED_AT_PER_SUGGESTION * top_k
+    )
     products = catalog.products(one.photo.product_id for one in similar)
     candidates = candidates_of(similar, products)
     # A shop whose photo is on another shelf may sell the same product, too.
@@ -132,7 +136,10 @@ def candidates_of(
 
 
 def suggest(candidates: Sequence[Candidate], *, top_k: int) -> list[Suggestion]:
-    """At most top_k products, the one that looks most like the photo first."""
+    """At most top_k products: what is the photo's own product first, then what looks like it.
+
+    Of the others, those that can be had come before those that cannot, each most alike first.
+    """
     grouping = group(
         [candidate.product.item for candidate in candidates],
         photo_similarity=lambda first, second: _cosine(candidates[first], candidates[second]),
@@ -143,7 +150,7 @@ def suggest(candidates: Sequence[Candidate], *, top_k: int) -> list[Suggestion]:
         # One that only its code has found, and that is not the same after all, is none of these.
         if any(candidates[index].embedding is not None for index in one.members)
     ]
-    found.sort(key=lambda one: (-one.similarity, not any(o.in_stock for o in one.offers)))
+    found.sort(key=lambda one: (not one.same, _is_gone(one), -one.similarity))
     return found[:top_k]
 
 
@@ -192,6 +199,11 @@ def cheapest_first(offers: Iterable[Offer]) -> tuple[Offer, ...]:
         )
 
     return tuple(sorted(offers, key=rank))
+
+
+def _is_gone(suggestion: Suggestion) -> bool:
+    """Whether every shop says that it cannot be had; a shop that says nothing may have it."""
+    return all(offer.availability == "out_of_stock" for offer in suggestion.offers)
 
 
 def _suggestion(members: Sequence[Candidate], found: Group) -> Suggestion:

@@ -1,0 +1,181 @@
+"""An index of one category's photos: a folder of files that are read through a memory map.
+
+A search is in two steps. First all photos by short codes: int8 of the embedding's projection onto
+the category's own principal directions, compared by SimSIMD. Then the best hundred by int8 codes
+of the whole embedding. Nothing is approximate but the codes; a photo is added by appending a row.
+
+coarse.npy   int8 (photos, COARSE)       fine.npy   int8 (photos, dimensions)
+basis.npy    float32 (dimensions, COARSE)   photos.bin, ends.npy   product, image and place of each
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from simsimd import cdist
+
+from advisor.catalog.similarity import Shelf, ShelfPhoto, SimilarPhoto
+from advisor.errors import DataError
+
+# benchmarks/suggest.py: with 96 directions and 100 looked at again, what is lost is lost to int8.
+COARSE: Final = 96
+LOOKED_AT_AGAIN: Final = 100
+FIT_ON: Final = 5_000  # photos that the directions are found from
+FIT_ANEW: Final = 4  # when the category has grown so many times since
+FILES: Final = ("coarse.npy", "fine.npy", "basis.npy", "photos.bin", "ends.npy")
+_BATCH = 20_000
+
+Codes = npt.NDArray[np.int8]
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CategoryIndex:
+    """An index as it lies in a folder; arrays are memory maps. fitted_on: photos then."""
+
+    coarse: Codes
+    fine: Codes
+    basis: Matrix
+    ends: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.uint8]
+
+    @classmethod
+    def open(cls, folder: Path) -> CategoryIndex:
+        """Map the files of a folder.
+
+        Raises: DataError if they are not those of one index.
+        """
+        try:
+            coarse, fine, basis, ends = (
+                np.load(folder / name, mmap_mode="r", allow_pickle=False)
+                for name in ("coarse.npy", "fine.npy", "basis.npy", "ends.npy")
+            )
+            lines = np.memmap(folder / "photos.bin", dtype=np.uint8, mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{folder} holds no index of photos: {error}") from error
+        if not len(coarse) == len(fine) == len(ends) or int(ends[-1]) != len(lines):
+            raise DataError(f"{folder} holds files of more than one index")
+        return cls(coarse, fine, basis, ends, lines)
+
+    def __len__(self) -> int:
+        return len(self.coarse)
+
+    def photo(self, row: int) -> ShelfPhoto:
+        """The photo of a row."""
+        start = int(self.ends[row - 1]) if row else 0
+        return ShelfPhoto(*json.loads(self.lines[start : int(self.ends[row])].tobytes()))
+
+    def photos(self) -> Iterator[ShelfPhoto]:
+        """All photos, in the order of their rows."""
+        return map(self.photo, range(len(self)))
+
+    def search(self, query: Matrix, *, limit: int) -> list[SimilarPhoto]:
+        """The photos that look most like the query, most alike first; several of one product.
+
+        query: float32 (dimensions,), unit length.
+        """
+        rows = self._nearest(query, max(limit, LOOKED_AT_AGAIN))
+        embeddings = _unit(np.asarray(self.fine[rows], dtype=np.float32))
+        similarities = np.clip(embeddings @ query, 0.0, 1.0)
+        order = np.argsort(-similarities, kind="stable")[:limit]
+        return [
+            SimilarPhoto(self.photo(int(rows[at])), float(similarities[at]), embeddings[at])
+            for at in order
+        ]
+
+    def _nearest(self, query: Matrix, count: int) -> npt.NDArray[np.intp]:
+        """The rows whose short codes are nearest, in the order of the rows."""
+        if len(self) <= count:
+            return np.arange(len(self))
+        code = encode(query[np.newaxis] @ self.basis)
+        distances = np.asarray(cdist(code, self.coarse, metric="cosine")).ravel()
+        return np.sort(np.argpartition(distances, count)[:count])
+
+
+def write_index(folder: Path, shelf: Shelf, *, before: CategoryIndex | None = None) -> bool:
+    """Write the index of a shelf into an empty folder; False if `before` is that index already.
+
+    before: an earlier index of the same category and model. Of a photo that it knows the codes
+    are taken from it, as long as the category has not grown so far that its directions may have
+    changed. A shelf without photos is no index.
+    Raises: DataError for such a shelf.
+    """
+    if not shelf.photos:
+        raise DataError("a category without photos has no index")
+    if before is not None and not _is_base(before, shelf):
+        before = None
+    known = {photo: row for row, photo in enumerate(before.photos())} if before else {}
+    old = [(known[one], at) for at, one in enumerate(shelf.photos) if one in known]
+    new = [at for at, one in enumerate(shelf.photos) if one not in known]
+    if before and not new and len(old) == len(before):
+        return False
+    basis = np.asarray(before.basis) if before else directions(shelf.embeddings)
+    # Those that are known keep their order, and further ones are appended.
+    order = [at for _, at in sorted(old)] + new
+    kept = np.array(sorted(row for row, _ in old), dtype=np.intp)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, width, project in (
+        ("coarse.npy", basis.shape[1], basis),
+        ("fine.npy", shelf.embeddings.shape[1], None),
+    ):
+        codes = np.lib.format.open_memmap(
+            folder / name, mode="w+", dtype=np.int8, shape=(len(order), width)
+        )
+        if before is not None:
+            source = before.coarse if name == "coarse.npy" else before.fine
+            codes[: len(kept)] = source[kept]
+        for start in range(0, len(new), _BATCH):
+            rows = shelf.embeddings[new[start : start + _BATCH]]
+            place = slice(len(kept) + start, len(kept) + start + len(rows))
+            codes[place] = encode(rows if project is None else rows @ project)
+        codes.flush()
+    np.save(folder / "basis.npy", basis)
+    _write_photos(folder, [shelf.photos[at] for at in order])
+    return True
+
+
+def _is_base(before: CategoryIndex, shelf: Shelf) -> bool:
+    """Whether the directions of an earlier index will do for the shelf."""
+    count, dimensions = shelf.embeddings.shape
+    if int(before.basis.shape[1]) < min(COARSE, count, dimensions):
+        return False
+    return bool(before.fine.shape[1] == dimensions and count <= FIT_ANEW * len(before))
+
+
+def directions(embeddings: Matrix) -> Matrix:
+    """The directions in which a category's photos lie furthest apart: float32 (dims, COARSE).
+
+    Not centred, for it is cosines that are compared. Of many photos an even choice is taken.
+    """
+    step = max(1, len(embeddings) // FIT_ON)
+    sample = embeddings[::step][:FIT_ON].astype(np.float32)
+    _, _, transposed = np.linalg.svd(sample, full_matrices=False)
+    return np.ascontiguousarray(transposed[:COARSE].T, dtype=np.float32)
+
+
+def encode(vectors: Matrix) -> Codes:
+    """The vectors as int8, each scaled by its own largest value: a cosine does not mind."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    scaled = vectors * (127.0 / np.where(largest > 0, largest, 1.0))
+    return np.round(scaled).astype(np.int8)
+
+
+def _write_photos(folder: Path, photos: Sequence[ShelfPhoto]) -> None:
+    ends = np.empty(len(photos), dtype=np.int64)
+    end = 0
+    with (folder / "photos.bin").open("wb") as file:
+        for row, photo in enumerate(photos):
+            end += file.write(json.dumps([photo.product_id, photo.image_id, photo.photo]).encode())
+            ends[row] = end
+    np.save(folder / "ends.npy", ends)
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
