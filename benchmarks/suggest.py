@@ -2,7 +2,8 @@
 
 `python -m benchmarks.suggest` enlarges real photos' embeddings by noise to 1,000 up to 1,000,000,
 makes an index of them as the index function does, and searches in it with one thread. The photos
-are those of ../shared/data, or the demo goods where that is not there. Noise: of equal size in all
+are those of ../shared/data, or the demo goods where that is not there. The files are in the page
+cache, as when they were just fetched. Noise: of equal size in all
 directions (`even`), so that copies of one photo are nearly equally far from each other, or as
 large in each direction as the photos differ in it (`natural`). Beside it numpy's exact search over
 float32, where it fits. Writes build/benchmarks/suggest.svg.
@@ -29,7 +30,7 @@ from typing import Any, Final  # noqa: E402 (as above)
 import numpy as np  # noqa: E402 (as above)
 import numpy.typing as npt  # noqa: E402 (as above)
 
-from advisor.catalog.index import COARSE, CategoryIndex, directions, encode  # noqa: E402 (as above)
+from advisor.catalog.index import COARSE, FILES, CategoryIndex, directions, encode  # noqa: E402 (as above)
 from benchmarks.photos import embed, photos_under  # noqa: E402 (as above)
 from training.config import DEFAULT_BACKBONE  # noqa: E402 (as above)
 
@@ -82,7 +83,7 @@ def make(folder: Path, real: Matrix, count: int, noise: str) -> dict[str, Any]:
     basis = directions(enlarged(real, min(count, 5_000), noise=noise, seed=0))
     shape = np.lib.format.open_memmap
     coarse = shape(folder / "coarse.npy", mode="w+", dtype=np.int8, shape=(count, basis.shape[1]))
-    fine = shape(folder / "fine.npy", mode="w+", dtype=np.int8, shape=(count, real.shape[1]))
+    fine = shape(folder / "fine.npy", mode="w+", dtype=np.float16, shape=(count, real.shape[1]))
     ends = np.empty(count, dtype=np.int64)
     best = np.empty((QUERIES, 0), dtype=np.float32)
     rows = np.empty((QUERIES, 0), dtype=np.int64)
@@ -93,7 +94,7 @@ def make(folder: Path, real: Matrix, count: int, noise: str) -> dict[str, Any]:
             part = enlarged(real, min(CHUNK, count - start), noise=noise, seed=start)
             began = time.perf_counter()
             coarse[start : start + len(part)] = encode(part @ basis)
-            fine[start : start + len(part)] = encode(part)
+            fine[start : start + len(part)] = part
             coding_s += time.perf_counter() - began
             began = time.perf_counter()
             scores = queries @ part.T
@@ -117,6 +118,10 @@ def search(folder: Path) -> dict[str, Any]:
     """Search for the queries, in a process of its own; memory is what the searches added."""
     with np.load(folder / "asked.npz") as asked:
         queries, rows = asked["queries"], asked["rows"]
+    for name in FILES:  # as when the function has just fetched them
+        with (folder / name).open("rb") as file:
+            while file.read(1 << 24):
+                pass
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     index = CategoryIndex.open(folder)
     times, right = [], []

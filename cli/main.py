@@ -13,7 +13,7 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 COMMANDS = (
     "crawl", "replay", "spider",
     "train", "model", "evaluate", "classify",
-    "suggest", "prices", "alert",
+    "suggest", "prices", "alert", "categories", "disagreements",
 )  # fmt: skip
 
 

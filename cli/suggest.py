@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.errors import DataError, UnreadableImageError
-from cli.terminal import echo_columns, price_text, working
+from cli.seeing import look_at_folders
+from cli.terminal import echo_columns, price_text, printable
 
 if TYPE_CHECKING:
-    from advisor.catalog.folders import FolderCatalog
     from advisor.catalog.suggestions import Suggestion
     from advisor.vision.classification import Classification
     from advisor.vision.classifier import Classifier, Prediction
@@ -72,7 +72,7 @@ def command(
 
     classifier = Classifier.load(bundle)
     prediction = _predict(photo, classifier)
-    catalog = _look_at([*folders, *more], classifier)
+    catalog = look_at_folders([*folders, *more], classifier)
     said = prediction.classification
     found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
     if as_json:
@@ -90,20 +90,6 @@ def _predict(photo: Path, classifier: Classifier) -> Prediction:
         raise UnreadableImageError(f"{photo}: {error}") from error
 
 
-def _look_at(folders: Sequence[Path], classifier: Classifier) -> FolderCatalog:
-    from advisor.catalog.folders import ShopFolder, look_at
-
-    shops = [ShopFolder.read(folder) for folder in dict.fromkeys(folders)]
-    with working() as (say, progress):
-        catalog = look_at(
-            shops, classifier, progress=lambda done, total: progress("photos", done, total)
-        )
-        if catalog.unreadable:
-            example, reason = next(iter(catalog.unreadable.items()))
-            say(f"{len(catalog.unreadable)} photos cannot be read, as {example}: {reason}")
-    return catalog
-
-
 def _answer(photo: Path, said: Classification, found: Sequence[Suggestion]) -> dict[str, Any]:
     classification = {name: value for name, value in said.to_dict().items() if name != "timing_ms"}
     return {
@@ -116,7 +102,7 @@ def _answer(photo: Path, said: Classification, found: Sequence[Suggestion]) -> d
 def _show(photo: Path, said: Classification, found: Sequence[Suggestion]) -> None:
     best = said.labels[0]
     unsure = "not sure, perhaps " if said.unknown else ""
-    click.echo(f"{_printable(str(photo))}: {unsure}{best.label} ({best.probability:.1%})")
+    click.echo(f"{printable(str(photo))}: {unsure}{best.label} ({best.probability:.1%})")
     if not found:
         labels = " or ".join(label.label for label in said.labels[: 2 if said.unknown else 1])
         click.echo(f"Nothing to suggest: the folders hold no photo of {labels}.")
@@ -131,21 +117,16 @@ def _show(photo: Path, said: Classification, found: Sequence[Suggestion]) -> Non
                     f"{number}" if first else "",
                     _short(one.title) if first else "",
                     f"{one.similarity:.0%}" if first else "",
-                    _printable(offer.shop),
+                    printable(offer.shop),
                     price_text(offer.price_minor, offer.currency),
                     offer.availability.replace("_", " "),
                     _short(offer.title),
-                    _printable(offer.url),
+                    printable(offer.url),
                 )
             )
     echo_columns(rows, right=(0, 2, 4))
 
 
 def _short(text: str) -> str:
-    text = _printable(text)
+    text = printable(text)
     return text if len(text) <= _MAX_TITLE else text[: _MAX_TITLE - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """A shop's text without what a terminal would obey."""
-    return "".join(char if char.isprintable() else " " for char in text)

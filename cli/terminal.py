@@ -34,6 +34,11 @@ def echo_columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) ->
         click.echo("  ".join(cells).rstrip())
 
 
+def printable(text: str) -> str:
+    """A shop's text without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def price_text(minor: int | None, currency: str) -> str:
     """A price for people: "1,299.00 EUR", "500 JPY", "no price"."""
     from advisor.crawling.currencies import exponent_of

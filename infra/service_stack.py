@@ -34,7 +34,7 @@ CRAWL_WORKERS = 8  # hosts crawled at a time
 CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
 PUBLISH_MAX_P = 0.05  # how likely a new model's gain over the one in use may be by chance
-INDEX_DISK_MB = 4096  # the indexes of a million photos take 1.6 GB, two builds of one at a time
+INDEX_DISK_MB = 8192  # the indexes of a million photos take 2.8 GB, two builds of one at a time
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
 # What each function of the crawl does to which table; a test has them do all of it, and compares.
@@ -52,7 +52,6 @@ CRAWL_ACTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ),
         "products": ("GetItem", "PutItem"),
         "prices": ("PutItem", "Query"),
-        "alerts": ("PutItem", "Query"),
     },
     "sweep_crawls": {"frontier": ("DeleteItem", "GetItem", "Query", "UpdateItem")},
     "crawls": {"frontier": ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")},
@@ -66,6 +65,8 @@ CLASSIFY_ROUTES = (
 CATALOG_ROUTES = (
     "POST /uploads",
     "GET /images/{image_id}",
+    "GET /products",
+    "GET /categories",
     "GET /products/{product_id}",
     "GET /products/{product_id}/prices",
     "GET /model",
@@ -190,7 +191,7 @@ class ServiceStack(Stack):
             for name, actions in grants.items():
                 tables[name].grant(function, *(f"dynamodb:{action}" for action in actions))
             self.tokens.grant_send_messages(function)
-        storage.alerts.grant_read_write_data(self.crawl)
+        storage.alerts.grant(self.crawl, "dynamodb:PutItem", "dynamodb:Query")
         self.alerts.grant_publish(self.crawl)
         # It reads what an earlier run read off a page, whether a page or photo is there, and which
         # items a worker wrote that died.
@@ -286,7 +287,8 @@ class ServiceStack(Stack):
             memory_mb=512,
             description="Answers for products, prices, images and the model",
         )
-        storage.data.grant_read(self.catalog, "models/*")
+        for prefix in ("models/*", "listing/*", "images/*"):  # photos: for who has their address
+            storage.data.grant_read(self.catalog, prefix)
         storage.uploads.grant_put(self.catalog, "uploads/*")
         for table in (storage.labels, storage.products, storage.prices):
             table.grant_read_data(self.catalog)
@@ -299,15 +301,24 @@ class ServiceStack(Stack):
             {
                 "data_bucket": storage.data.bucket_name,
                 "embeddings_table": storage.embeddings.table_name,
+                "products_table": storage.products.table_name,
             },
             timeout_s=900,
             memory_mb=3008,
             description="Brings the indexes of the photos up to date",
             disk_mb=INDEX_DISK_MB,
         )
-        storage.data.grant_read(self.index, "models/*")
-        storage.data.grant_read_write(self.index, "index/*")
+        for prefix in ("models/*", "catalog/*"):
+            storage.data.grant_read(self.index, prefix)
+        # What it has made it may make anew, and remove when nobody reads it any more.
+        self.index.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                resources=[storage.data.arn_for_objects(one) for one in ("index/*", "listing/*")],
+            )
+        )
         storage.embeddings.grant_read_data(self.index)
+        storage.products.grant_read_data(self.index)
         self.index.add_to_role_policy(
             iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.data.bucket_arn])
         )

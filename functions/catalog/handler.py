@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 from uuid import uuid4
@@ -16,14 +18,20 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.labels import LabelTable
+from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
-from advisor.aws.photos import PhotoPlace, upload_form
+from advisor.aws.photos import PhotoPlace, address, upload_form
+from advisor.catalog.listing import Page, Query
 from advisor.catalog.products import PricePoint
+from advisor.crawling.currencies import CURRENCIES
 from advisor.errors import AdvisorError, NotFoundError, RequestError
-from advisor.http import ANSWERED, JSON, PROBLEM_JSON, dumps, problem_body, status_of
+from advisor.http import ANSWERED, JSON, PROBLEM_JSON, Request, dumps, problem_body, status_of
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, checked_content_type, json_object, upload_key
 
+PAGE: Final = 20
+MAX_PAGE: Final = 100
+MAX_WORDS_CHARS: Final = 200
 MAX_KEY_BYTES: Final = 2048  # of a DynamoDB partition key
 
 
@@ -32,7 +40,9 @@ class Services:
     """What this function works with."""
 
     uploads_bucket: str
+    data_bucket: str
     catalog: CatalogTables
+    listing: CurrentListing
     labels: LabelTable
     models: ModelStore
 
@@ -43,6 +53,10 @@ def default_services() -> Services:
     settings = Settings.from_env(os.environ)
     return Services(
         uploads_bucket=settings.uploads_bucket,
+        data_bucket=settings.data_bucket,
+        listing=CurrentListing(
+            ListingStore(settings.data_bucket, Path(tempfile.gettempdir()) / "advisor-listing")
+        ),
         catalog=CatalogTables(settings.products_table, settings.prices_table),
         labels=LabelTable(settings.labels_table),
         models=ModelStore(settings.data_bucket),
@@ -88,6 +102,33 @@ def model() -> Response[str]:
 def image(image_id: str) -> Response[str]:
     """What was said last of a photo, known by its sha256; or why it cannot be read."""
     return _answer(_services().labels.latest(_key(image_id)).to_dict())
+
+
+@app.get("/products")
+def products() -> Response[str]:
+    """A page of the products that are asked for, by title; no table is read."""
+    listed = _services().listing.get()
+    query = read_query(app.current_event.query_string_parameters or {})
+    page = listed[0].find(query) if listed else Page((), "")
+    return _answer(
+        {
+            "products": [_with_photo_url(one) for one in page.products],
+            "cursor": page.cursor,
+            "listed_at": listed[1]["built_at"] if listed else None,
+        }
+    )
+
+
+@app.get("/categories")
+def categories() -> Response[str]:
+    """The categories with their numbers of products, and what each shop's category is."""
+    listed = _services().listing.get()
+    return _answer(
+        {
+            "categories": listed[0].categories() if listed else [],
+            "mapped": listed[1]["mapped"] if listed else [],
+        }
+    )
 
 
 @app.get("/products/<product_id>")
@@ -151,6 +192,41 @@ def at_root(event: dict[str, Any]) -> dict[str, Any]:
     http = event["requestContext"]["http"] | {"path": path}
     context = event["requestContext"] | {"stage": "$default", "http": http}
     return event | {"rawPath": path, "requestContext": context}
+
+
+def read_query(given: Mapping[str, str]) -> Query:
+    """What a query string asks for.
+
+    Raises: RequestError 400, naming what it cannot be.
+    """
+    request = Request(route="", query=given, headers={}, body=b"")
+
+    def price(name: str) -> int | None:
+        return request.integer(name, default=0, least=0, most=10**8) if name in given else None
+
+    in_stock = given.get("in_stock", "false")
+    if in_stock not in ("true", "false"):
+        raise RequestError(400, f"in_stock is {in_stock[:50]!r}; expected true or false")
+    currency = given.get("currency", "")
+    if currency and currency not in CURRENCIES:
+        raise RequestError(400, f"currency is {currency[:50]!r}; expected an ISO 4217 code")
+    return Query(
+        words=given.get("q", "")[:MAX_WORDS_CHARS],
+        category=given.get("category", ""),
+        shop=given.get("shop", ""),
+        currency=currency,
+        least_minor=price("min_minor"),
+        most_minor=price("max_minor"),
+        in_stock=in_stock == "true",
+        limit=request.integer("limit", default=PAGE, least=1, most=MAX_PAGE),
+        cursor=given.get("cursor", ""),
+    )
+
+
+def _with_photo_url(listed: dict[str, Any]) -> dict[str, Any]:
+    photo = listed.pop("photo")
+    place = PhotoPlace(_services().data_bucket, photo)
+    return listed | {"photo_url": address(place) if photo else None}
 
 
 def _key(encoded: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ import pytest
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client
 from advisor.aws.labels import LabelRow, LabelTable
+from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
+from advisor.catalog.categories import Vote
+from advisor.catalog.products import Product
 from advisor.crawling.items import Item
 from advisor.vision.classification import Classification, Label
 from functions.catalog.handler import Services, at_root, handler
@@ -23,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 EVENTS = Path(__file__).parents[1] / "events"
 CATALOG = CatalogTables("products", "prices")
 LABELS = LabelTable("labels")
+STORE = ListingStore("data", Path(tempfile.mkdtemp(prefix="advisor-test-")))
 STOOL = Item(
     id="AB/12 é",
     title="Wooden <b>Stool</b>",
@@ -37,8 +43,9 @@ STOOL = Item(
 
 def services() -> Services:
     return Services(
-        uploads_bucket="uploads", catalog=CATALOG, labels=LABELS, models=ModelStore("data")
-    )
+        uploads_bucket="uploads", data_bucket="data", catalog=CATALOG, labels=LABELS,
+        models=ModelStore("data"), listing=CurrentListing(STORE, max_age_s=0),
+    )  # fmt: skip
 
 
 def recorded(name: str, **path_parameters: str) -> dict[str, Any]:
@@ -261,3 +268,77 @@ def test_the_stage_is_no_part_of_the_path() -> None:
     assert with_stage["rawPath"] == "/api/health"
     without = with_stage | {"rawPath": "/health"}  # as the emulator sends it
     assert at_root(with_stage) == at_root(without)
+
+
+def listed(*titles: str, votes: Sequence[Vote] = ()) -> None:
+    items = [replace(STOOL, id=title, title=title) for title in titles]
+    STORE.build([Product(item=item) for item in items], votes)
+
+
+def get(route: str, **query: str) -> dict[str, Any]:
+    event = recorded("http_health")
+    http = event["requestContext"]["http"] | {"path": f"/api{route}"}
+    return event | {
+        "routeKey": f"GET {route}",
+        "rawPath": f"/api{route}",
+        "queryStringParameters": query,
+        "requestContext": event["requestContext"] | {"http": http},
+    }
+
+
+def test_lists_products_page_by_page() -> None:
+    assert answer(get("/products")) == {"products": [], "cursor": "", "listed_at": None}
+    listed("Chair", "Lamp", "<b>Sofa</b>")
+    first = answer(get("/products", limit="2"))
+    assert [one["title"] for one in first["products"]] == ["<b>Sofa</b>", "Chair"]
+    assert first["products"][0]["photo_url"] is None
+    second = answer(get("/products", limit="2", cursor=first["cursor"]))
+    assert [one["title"] for one in second["products"]] == ["Lamp"]
+    assert second["cursor"] == ""
+
+
+def test_finds_products_by_words_and_price_and_gives_their_photos_address() -> None:
+    vote = Vote(
+        shop="one", category=STOOL.category, product_id="one:Lantern", photo="images/x/lamp.jpg",
+        label="lamps", probability=0.9,
+    )  # fmt: skip
+    listed("Chair", "Lantern", votes=[vote])
+    query = {"q": "lan", "currency": "EUR", "min_minor": "9900", "max_minor": "9900"}
+    [found] = answer(get("/products", shop="one", category="lamps", **query))["products"]
+    assert (found["title"], found["shop_category"]) == ("Lantern", STOOL.category)
+    assert "images/x/lamp.jpg" in found["photo_url"]
+    assert answer(get("/products", in_stock="true"))["products"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"limit": "0"}, "limit is '0'"),
+        ({"limit": "1000"}, "limit is '1000'"),
+        ({"min_minor": "-1", "currency": "EUR"}, "min_minor is '-1'"),
+        ({"max_minor": "cheap", "currency": "EUR"}, "max_minor is 'cheap'"),
+        ({"max_minor": "5"}, "without a currency"),
+        ({"currency": "Taler"}, "currency is 'Taler'"),
+        ({"in_stock": "maybe"}, "in_stock is 'maybe'"),
+        ({"cursor": "x"}, "no cursor"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(query: dict[str, str], said: str) -> None:
+    listed("Chair")
+    assert said in answer(get("/products", **query), 400)["detail"]
+
+
+def test_gives_the_categories_with_counts_and_what_each_shops_is() -> None:
+    vote = Vote(
+        shop="one", category=STOOL.category, product_id="one:Lamp", photo="p", label="lamps",
+        probability=0.9,
+    )  # fmt: skip
+    listed("Chair", "Lamp", votes=[vote])
+    answered = answer(get("/categories"))
+    assert answered["categories"] == [{"category": "lamps", "products": 2, "shops": {"one": 2}}]
+    assert answered["mapped"] == [
+        {
+            "shop": "one", "category": STOOL.category, "unified": "lamps", "share": 1.0,
+            "pinned": False, "evidence": [{"label": "lamps", "weight": 0.9, "products": 1}],
+        }
+    ]  # fmt: skip

@@ -18,7 +18,9 @@ from advisor.aws.tokens import Token, TokenQueue
 from benchmarks.crawl_cost import _WriteUnits, counting, crawl
 from benchmarks.prices import PRICES, usd
 from infra.service_stack import CRAWL_ACTIONS
-from tests.unit.crawling.loopback import serving, shop_of
+from tests.unit.crawling.loopback import product_page, serving, shop_of
+
+JUMP = {"@type": "Offer", "price": "1250.00", "priceCurrency": "EUR"}
 
 
 @pytest.fixture
@@ -114,6 +116,7 @@ def test_each_function_does_to_the_tables_what_it_is_granted_and_no_more(
             take_turns(replace(service, announce=lambda *_: False))
             with noting("sweep_crawls", done):
                 replace(service, clock=lambda: time.time() + 600).sweep()  # an untold end
+            shop.pages["/p/0"] = product_page("S0", offers=JUMP)  # were its photos changed, too?
         with noting("crawls", done):
             run_id = service.start("schema-org", base_url=shop.url).run_id
             service.start("schema-org", base_url=shop.url)

@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client
 from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable
 from advisor.aws.indexes import CURRENT, IndexedPhotos, IndexStore
+from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import CURRENT as CURRENT_MODEL
 from advisor.aws.models import ModelStore
+from advisor.catalog.listing import Query
+from advisor.crawling.items import Item
+from advisor.errors import DataError
 from functions.index.handler import Services, handler
 
 pytestmark = pytest.mark.usefixtures("aws")
 EMBEDDINGS = EmbeddingTable("embeddings")
+CATALOG = CatalogTables("products", "prices")
 
 
 def unit(angle: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -49,7 +55,8 @@ def index(tmp_path: Path, **event: Any) -> dict[str, Any]:
     def services() -> Services:
         return Services(
             data_bucket="data", models=ModelStore("data"), embeddings=EMBEDDINGS,
-            indexes=IndexStore("data", tmp_path / "indexing"),
+            indexes=IndexStore("data", tmp_path / "indexing"), catalog=CATALOG,
+            listings=ListingStore("data", tmp_path / "listing"),
         )  # fmt: skip
 
     return handler(event, None, services=services)
@@ -175,3 +182,60 @@ def test_a_build_that_fails_leaves_the_one_in_use(
     assert found(searching(tmp_path)) == ["one:a"]
     index(tmp_path)
     assert found(searching(tmp_path)) == ["one:a", "one:b"]
+
+
+def sell(shop: str, sku: str, title: str, category: str) -> None:
+    item = Item(id=sku, title=title, category=category, description="-", shop=shop)
+    CATALOG.put_item(item, run_id="r", observed_at="2026-11-22")
+
+
+def test_products_are_listed_under_the_category_that_their_photos_show(tmp_path: Path) -> None:
+    publish_model("m1", "shoes", "plants")
+    for sku in ("a", "b"):
+        sell("one", sku, f"Runner {sku}", "footwear")
+        shelve("m1", "shoes", sku, 0.0)
+    sell("one", "c", "Fern", "footwear")  # mis-shelved
+    shelve("m1", "plants", "c", 1.0)
+    sell("two", "d", "Tent", "outdoor")  # no photo: the shop's own word
+    assert index(tmp_path)["products"] == 4
+    listed = CurrentListing(ListingStore("data", tmp_path / "x"), max_age_s=0).get()
+    assert listed
+    listing, about = listed
+    assert [(one["category"], one["products"]) for one in listing.categories()] == [
+        ("shoes", 3),
+        ("outdoor", 1),
+    ]
+    [found] = listing.find(Query(words="fern")).products
+    assert (found["category"], found["shop_category"]) == ("shoes", "footwear")
+    assert found["photo"] == "images/plants/one/c.jpg"
+    assert [(one["product_id"], one["label"]) for one in about["disagreements"]] == [
+        ("one:c", "plants")
+    ]
+
+
+def test_a_pin_wins_and_a_list_is_there_before_any_model(tmp_path: Path) -> None:
+    sell("one", "a", "Runner", "footwear")
+    pins = {"one": {"footwear": "shoes & boots"}}
+    client("s3").put_object(Bucket="data", Key="catalog/pins.json", Body=json.dumps(pins).encode())
+    assert index(tmp_path)["products"] == 1
+    store = ListingStore("data", tmp_path / "x")
+    listed = CurrentListing(store, max_age_s=0).get()
+    assert listed
+    assert listed[0].categories()[0]["category"] == "shoes & boots"
+    client("s3").put_object(Bucket="data", Key="catalog/pins.json", Body=b'{"one": "shoes"}')
+    with pytest.raises(DataError, match=r"pins\.json is not"):
+        store.pins()
+
+
+def test_a_new_list_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    listing = CurrentListing(ListingStore("data", tmp_path / "x"), max_age_s=0)
+    assert listing.get() is None
+    for sku in ("a", "b", "c"):
+        sell("one", sku, f"Runner {sku}", "footwear")
+        index(tmp_path)
+        listed = listing.get()
+        assert listed
+    assert len(listed[0].find(Query()).products) == 3
+    keys = [one["Key"] for one in client("s3").list_objects_v2(Bucket="data")["Contents"]]
+    assert sum(key.endswith(".sqlite") for key in keys) == 2
+    assert len(list((tmp_path / "x").iterdir())) == 1

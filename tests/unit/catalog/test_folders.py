@@ -15,6 +15,8 @@ from advisor.catalog.folders import CACHE, ShopFolder, look_at
 from advisor.errors import DataError, UnreadableImageError
 from advisor.vision.classification import Classification, Label
 from advisor.vision.classifier import Prediction
+from cli.categories import command as categories
+from cli.disagreements import command as disagreements
 from cli.suggest import command
 from tests.training import tiny
 
@@ -222,6 +224,27 @@ def test_the_json_answer_has_the_shape_of_the_api(world: Path) -> None:
         ("two", 8909),
         ("one", 9900),
     ]
+
+
+def test_tells_what_the_shops_categories_are_and_who_disagrees(world: Path) -> None:
+    folders = ["--bundle", str(world / "model"), str(world / "one"), str(world / "two")]
+    shown = CliRunner().invoke(categories, folders).stdout.splitlines()
+    assert shown[1].split()[:3] == ["one", "c", "red"]
+    one, *_ = CliRunner().invoke(categories, [*folders, "--json"]).stdout.splitlines()
+    assert json.loads(one)["evidence"][0]["label"] == "red"
+    quiet = CliRunner().invoke(disagreements, folders)
+    assert (quiet.stdout, "Nothing" in quiet.stderr) == ("", True)
+    write(world / "one" / "pins.json", [{"one": {"c": "blue\x1b things"}}])
+    try:
+        assert "pinned" in CliRunner().invoke(categories, folders).stdout
+        found = CliRunner().invoke(disagreements, folders).stdout
+        assert "one:S1" in found
+        assert "\x1b" not in found
+        (world / "one" / "pins.json").write_text("[]")
+        refused = CliRunner().invoke(categories, folders)
+        assert isinstance(refused.exception, DataError)
+    finally:
+        (world / "one" / "pins.json").unlink()
 
 
 def test_an_empty_result_says_so_in_words(world: Path, tmp_path: Path) -> None:

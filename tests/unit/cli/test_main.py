@@ -25,6 +25,8 @@ ARGUMENTS = {
     "alert add": [".", "a:b", "--percent", "10"],
     "alert list": ["."],
     "alert remove": [".", "x"],
+    "categories": ["--bundle", ".", "."],
+    "disagreements": ["--bundle", ".", "."],
     "suggest": ["--bundle", ".", "--items", ".", "."],
 }
 

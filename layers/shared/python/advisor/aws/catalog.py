@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from advisor.aws.alerts import AlertTable
 from advisor.aws.clients import table
-from advisor.aws.rows import query_all
+from advisor.aws.rows import query_all, scan_all
 from advisor.catalog.alerts import Seen
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.prices import judge, photos_differ, price_of
@@ -94,6 +94,10 @@ class CatalogTables:
             for row in self._get_batch(wanted[start : start + BATCH], sleep=sleep)
         )
         return {product.product_id: product for product in map(_product, rows)}
+
+    def all(self) -> Iterator[Product]:
+        """Every product. Reads the whole table: to list them anew, never for a request."""
+        return map(_product, scan_all(self.products_table))
 
     def by_gtin(self, gtin: str) -> list[Product]:
         """Every shop's product of a valid GTIN, in any of its forms; none for an invalid one."""

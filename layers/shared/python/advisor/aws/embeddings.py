@@ -5,6 +5,7 @@ embeddings   shelf = model_version#label, photo = product_id#image_id -> float16
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -79,12 +80,30 @@ class EmbeddingTable:
 
     def load(self, model_version: str, label: str) -> Shelf:
         """All photos of one category, as one model sees them."""
+        return shelf_of(self.rows(model_version, label))
+
+    def rows(self, model_version: str, label: str) -> Iterator[EmbeddingRow]:
+        """The rows of one category, page by page."""
         condition = Key("shelf").eq(_shelf(model_version, label))
-        rows = list(query_all(self.name, KeyConditionExpression=condition))
-        if not rows:
-            return Shelf((), np.empty((0, 0), dtype=np.float32))
-        photos = (ShelfPhoto(row["product_id"], row["image_id"], row["photo_key"]) for row in rows)
-        return Shelf(tuple(photos), np.stack([_embedding(row) for row in rows]))
+        for row in query_all(self.name, KeyConditionExpression=condition):
+            yield EmbeddingRow(
+                model_version=model_version,
+                label=label,
+                product_id=row["product_id"],
+                image_id=row["image_id"],
+                photo_key=row["photo_key"],
+                probability=float(row["probability"]),
+                embedding=_embedding(row),
+            )
+
+
+def shelf_of(rows: Iterable[EmbeddingRow]) -> Shelf:
+    """The rows' photos with their embeddings."""
+    rows = list(rows)
+    if not rows:
+        return Shelf((), np.empty((0, 0), dtype=np.float32))
+    photos = (ShelfPhoto(row.product_id, row.image_id, row.photo_key) for row in rows)
+    return Shelf(tuple(photos), np.stack([row.embedding for row in rows]))
 
 
 def _shelf(model_version: str, label: str) -> str:

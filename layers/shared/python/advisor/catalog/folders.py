@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from advisor.catalog.categories import Vote
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
@@ -26,6 +27,7 @@ from advisor.naming import path_segment
 ITEMS: Final = "items.jsonl"
 PHOTOS: Final = "photos.jsonl"
 KEPT: Final = np.float16
+PINS: Final = "pins.json"
 CACHE: Final = ".embeddings"  # in the folder: what each model saw in its photos
 Progress = Callable[[int, int], None]  # photos seen, of how many
 
@@ -55,10 +57,14 @@ class ShopFolder:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """What a model says of a photo: the categories it stands in, and its embedding."""
+    """What a model says of a photo: the categories it stands in, and its embedding.
+
+    probabilities: 0..1, one of each label.
+    """
 
     labels: tuple[str, ...]
     embedding: npt.NDArray[np.float32]
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,25 @@ class FolderCatalog:
         """The products of these ids."""
         known = {one: shop.products[one] for shop in self.shops for one in shop.products}
         return {one: known[one] for one in product_ids if one in known}
+
+    def votes(self) -> list[Vote]:
+        """What the model says of each photo of a product that is there, for its category."""
+        return [
+            Vote(
+                shop=item.shop,
+                category=item.category,
+                product_id=photo.product_id,
+                photo=photo.photo,
+                label=label,
+                probability=probability,
+            )
+            for shop in self.shops
+            for photo in shop.photos
+            if photo.product_id in shop.products and photo.image_id in self.seen
+            for item in (shop.products[photo.product_id].item,)
+            for seen in (self.seen[photo.image_id],)
+            for label, probability in zip(seen.labels, seen.probabilities, strict=True)
+        ]
 
     def by_gtin(self, gtin: str) -> list[Product]:
         """Every shop's product of a GTIN."""
@@ -141,9 +166,10 @@ def recall(root: Path, version: str) -> dict[str, SeenPhoto]:
         data = _cache_file(root, version).read_bytes()
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
             labels = json.loads(str(arrays["labels"]))
+            said = json.loads(str(arrays["probabilities"]))
             embeddings = arrays["embeddings"].astype(np.float32)
             return {
-                image_id: SeenPhoto(tuple(labels[number]), embeddings[number])
+                image_id: SeenPhoto(tuple(labels[number]), embeddings[number], tuple(said[number]))
                 for number, image_id in enumerate(arrays["image_ids"].tolist())
             }
     except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):
@@ -161,6 +187,7 @@ def remember(root: Path, version: str, seen: Mapping[str, SeenPhoto]) -> None:
                 file,
                 image_ids=np.array(list(seen)),
                 labels=np.array(json.dumps([one.labels for one in seen.values()])),
+                probabilities=np.array(json.dumps([one.probabilities for one in seen.values()])),
                 embeddings=np.stack([one.embedding for one in seen.values()]).astype(KEPT),
             )
             file.replace(target)
@@ -172,7 +199,9 @@ def _see(path: Path, classifier: PhotoClassifier) -> SeenPhoto:
     prediction = classifier.predict(path.read_bytes())
     # Rounded as it is kept, so that the second answer is the first one's equal.
     embedding = prediction.embedding.astype(KEPT).astype(np.float32)
-    return SeenPhoto(labels_to_search(prediction.classification), embedding)
+    labels = labels_to_search(prediction.classification)
+    probability = {one.label: one.probability for one in prediction.classification.labels}
+    return SeenPhoto(labels, embedding, tuple(probability[label] for label in labels))
 
 
 def _cache_file(root: Path, version: str) -> Path:
@@ -224,3 +253,20 @@ def _of_known(
         return photo
     sku = photo.product_id.partition(":")[2]
     return replace(photo, product_id=by_sku.get(sku, photo.product_id))
+
+
+def read_pins(shops: Sequence[ShopFolder]) -> dict[tuple[str, str], str]:
+    """What a person said of the shops' categories: DIR/pins.json, {shop: {category: unified}}.
+
+    Raises: DataError if a file is not of that form.
+    """
+    pins: dict[tuple[str, str], str] = {}
+    for shop in shops:
+        path = shop.root / PINS
+        if path.exists():
+            try:
+                for name, of_shop in json.loads(path.read_text(encoding="utf-8")).items():
+                    pins |= {(name, one): str(unified) for one, unified in of_shop.items()}
+            except (OSError, ValueError, AttributeError) as error:
+                raise DataError(f"{path} is not {{shop: {{category: unified}}}}") from error
+    return pins

@@ -1,16 +1,17 @@
 """An index of one category's photos: a folder of files that are read through a memory map.
 
 A search is in two steps. First all photos by short codes: int8 of the embedding's projection onto
-the category's own principal directions, compared by SimSIMD. Then the best hundred by int8 codes
-of the whole embedding. Nothing is approximate but the codes; a photo is added by appending a row.
+the category's own principal directions, compared by SimSIMD. Then the best of these by the whole
+embedding, of which only their rows are read. A photo is added by appending a row.
 
-coarse.npy   int8 (photos, COARSE)       fine.npy   int8 (photos, dimensions)
+coarse.npy   int8 (photos, COARSE)          fine.npy   float16 (photos, dimensions)
 basis.npy    float32 (dimensions, COARSE)   photos.bin, ends.npy   product, image and place of each
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,17 @@ from simsimd import cdist
 from advisor.catalog.similarity import Shelf, ShelfPhoto, SimilarPhoto
 from advisor.errors import DataError
 
-# benchmarks/suggest.py: with 96 directions and 100 looked at again, what is lost is lost to int8.
+# benchmarks/suggest.py: all of the ten nearest were found with 300 at a million. Each is a read of
+# the disk where the file is not in memory.
 COARSE: Final = 96
-LOOKED_AT_AGAIN: Final = 100
+LOOKED_AT_AGAIN: Final = (100, 300)  # at least and at most; between them one in 3,000
 FIT_ON: Final = 5_000  # photos that the directions are found from
 FIT_ANEW: Final = 4  # when the category has grown so many times since
 FILES: Final = ("coarse.npy", "fine.npy", "basis.npy", "photos.bin", "ends.npy")
 _BATCH = 20_000
 
 Codes = npt.NDArray[np.int8]
+Halves = npt.NDArray[np.float16]
 Matrix = npt.NDArray[np.float32]
 
 
@@ -40,7 +43,7 @@ class CategoryIndex:
     """An index as it lies in a folder; arrays are memory maps. fitted_on: photos then."""
 
     coarse: Codes
-    fine: Codes
+    fine: Halves
     basis: Matrix
     ends: npt.NDArray[np.int64]
     lines: npt.NDArray[np.uint8]
@@ -61,6 +64,8 @@ class CategoryIndex:
             raise DataError(f"{folder} holds no index of photos: {error}") from error
         if not len(coarse) == len(fine) == len(ends) or int(ends[-1]) != len(lines):
             raise DataError(f"{folder} holds files of more than one index")
+        # A read of one row would bring in 64 KB around it: 800 MB in fifty searches of a million.
+        fine._mmap.madvise(mmap.MADV_RANDOM)
         return cls(coarse, fine, basis, ends, lines)
 
     def __len__(self) -> int:
@@ -80,7 +85,8 @@ class CategoryIndex:
 
         query: float32 (dimensions,), unit length.
         """
-        rows = self._nearest(query, max(limit, LOOKED_AT_AGAIN))
+        least, most = LOOKED_AT_AGAIN
+        rows = self._nearest(query, max(limit, least, min(most, len(self) // 3_000)))
         embeddings = _unit(np.asarray(self.fine[rows], dtype=np.float32))
         similarities = np.clip(embeddings @ query, 0.0, 1.0)
         order = np.argsort(-similarities, kind="stable")[:limit]
@@ -120,21 +126,21 @@ def write_index(folder: Path, shelf: Shelf, *, before: CategoryIndex | None = No
     order = [at for _, at in sorted(old)] + new
     kept = np.array(sorted(row for row, _ in old), dtype=np.intp)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, width, project in (
-        ("coarse.npy", basis.shape[1], basis),
-        ("fine.npy", shelf.embeddings.shape[1], None),
-    ):
-        codes = np.lib.format.open_memmap(
-            folder / name, mode="w+", dtype=np.int8, shape=(len(order), width)
+    coarse, fine = (
+        np.lib.format.open_memmap(folder / name, mode="w+", dtype=kind, shape=(len(order), width))
+        for name, kind, width in (
+            ("coarse.npy", np.int8, basis.shape[1]),
+            ("fine.npy", np.float16, shelf.embeddings.shape[1]),
         )
-        if before is not None:
-            source = before.coarse if name == "coarse.npy" else before.fine
-            codes[: len(kept)] = source[kept]
-        for start in range(0, len(new), _BATCH):
-            rows = shelf.embeddings[new[start : start + _BATCH]]
-            place = slice(len(kept) + start, len(kept) + start + len(rows))
-            codes[place] = encode(rows if project is None else rows @ project)
-        codes.flush()
+    )
+    if before is not None:
+        coarse[: len(kept)], fine[: len(kept)] = before.coarse[kept], before.fine[kept]
+    for start in range(0, len(new), _BATCH):
+        rows = shelf.embeddings[new[start : start + _BATCH]]
+        place = slice(len(kept) + start, len(kept) + start + len(rows))
+        coarse[place], fine[place] = encode(rows @ basis), rows
+    coarse.flush()
+    fine.flush()
     np.save(folder / "basis.npy", basis)
     _write_photos(folder, [shelf.photos[at] for at in order])
     return True

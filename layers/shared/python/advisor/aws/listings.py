@@ -1,0 +1,143 @@
+"""The list of all products in S3, made from the products table, and the mapped categories.
+
+catalog/pins.json         {shop: {category: unified}}: what a person said of a shop's categories
+listing/<build>.sqlite    a list (advisor.catalog.listing), never changed once it is there
+listing/current.json      {"key", "products", "built_at", "mapped", "disagreements"}, written last
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+from advisor.aws.clients import client
+from advisor.catalog.categories import Vote, disagreements, map_categories
+from advisor.catalog.listing import Listing, write_listing
+from advisor.catalog.products import Product
+from advisor.errors import DataError
+
+ROOT = "listing/"
+CURRENT = f"{ROOT}current.json"
+PINS = "catalog/pins.json"
+MOST_DISAGREEMENTS = 1_000  # a person looks at the most confident first
+
+
+@dataclass(frozen=True)
+class ListingStore:
+    """The list of one bucket. cache: a folder where the one in use is kept on disk."""
+
+    bucket: str
+    cache: Path
+
+    def build(self, products: Iterable[Product], votes: Sequence[Vote]) -> int:
+        """Make the list anew and put it into use, in one write; returns its products."""
+        mapped = map_categories(votes, self.pins())
+        photos = {vote.product_id: vote.photo for vote in votes}
+        key = f"{ROOT}{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.sqlite"
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "list.sqlite"
+            count = write_listing(path, products, mapped=mapped, photos=photos)
+            client("s3").upload_file(str(path), self.bucket, key)
+        before = self.current()
+        amiss = disagreements(votes, mapped)[:MOST_DISAGREEMENTS]
+        fresh = {
+            "key": key,
+            "products": count,
+            "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "mapped": [one.to_dict() for one in mapped],
+            "disagreements": [one.to_dict() for one in amiss],
+        }
+        client("s3").put_object(
+            Bucket=self.bucket,
+            Key=CURRENT,
+            Body=json.dumps(fresh, ensure_ascii=False).encode(),
+            ContentType="application/json",
+        )
+        self._remove_others({key, before["key"] if before else ""})
+        return count
+
+    def current(self) -> dict[str, Any] | None:
+        """listing/current.json; None before the first list was made."""
+        return self._read(CURRENT)
+
+    def pins(self) -> dict[tuple[str, str], str]:
+        """What a person said of shops' categories.
+
+        Raises: DataError if pins.json is not of that form.
+        """
+        pins = self._read(PINS) or {}
+        try:
+            return {
+                (shop, category): str(unified)
+                for shop, of_shop in pins.items()
+                for category, unified in of_shop.items()
+            }
+        except AttributeError as error:
+            raise DataError(
+                f"s3://{self.bucket}/{PINS} is not {{shop: {{category: unified}}}}"
+            ) from error
+
+    def fetch(self, key: str) -> Listing:
+        """The list of a key, fetched once; others are removed from the disk."""
+        path = self.cache / key.replace("/", "~")
+        if not path.exists():
+            self.cache.mkdir(parents=True, exist_ok=True)
+            half = self.cache / f".{uuid4().hex}"
+            client("s3").download_file(self.bucket, key, str(half))
+            half.replace(path)
+            for other in self.cache.glob("listing~*"):
+                if other != path:
+                    other.unlink(missing_ok=True)
+        return Listing(path)
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        try:
+            answer = client("s3").get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                return None
+            raise
+        value: dict[str, Any] = json.loads(answer["Body"].read())
+        return value
+
+    def _remove_others(self, kept: set[str]) -> None:
+        pages = client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=ROOT):
+            gone = [
+                {"Key": one["Key"]}
+                for one in page.get("Contents", ())
+                if one["Key"].endswith(".sqlite") and one["Key"] not in kept
+            ]
+            if gone:
+                client("s3").delete_objects(Bucket=self.bucket, Delete={"Objects": gone})
+
+
+class CurrentListing:
+    """The list in use, which a warm function keeps open."""
+
+    def __init__(self, store: ListingStore, *, max_age_s: float = 60.0) -> None:
+        """max_age_s: whether another one was made is asked at most so often."""
+        self._store = store
+        self._max_age_s = max_age_s
+        self._checked_at = -max_age_s
+        self._about: dict[str, Any] | None = None
+        self._listing: Listing | None = None
+
+    def get(self) -> tuple[Listing, dict[str, Any]] | None:
+        """The list and what listing/current.json says of it; None before the first was made."""
+        now = time.monotonic()
+        if now - self._checked_at >= self._max_age_s:
+            about = self._store.current()
+            if about and (self._about is None or about["key"] != self._about["key"]):
+                self._listing = self._store.fetch(about["key"])
+            self._about, self._checked_at = about, now
+        return (self._listing, self._about) if self._listing and self._about else None
