@@ -22,7 +22,8 @@ from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, upload_form
 from advisor.catalog.listing import Page, Query
-from advisor.catalog.products import PricePoint
+from advisor.catalog.matching import group
+from advisor.catalog.products import Offer, PricePoint, Product, cheapest_first
 from advisor.crawling.currencies import CURRENCIES
 from advisor.errors import AdvisorError, NotFoundError, RequestError
 from advisor.http import ANSWERED, JSON, PROBLEM_JSON, Request, dumps, problem_body, status_of
@@ -133,8 +134,13 @@ def categories() -> Response[str]:
 
 @app.get("/products/<product_id>")
 def product(product_id: str) -> Response[str]:
-    """A product as its shop's page said when it was last seen."""
-    return _answer(_services().catalog.get(_key(product_id)).to_dict())
+    """A product as its shop's page said when it was last seen, and every shop's offer of it."""
+    catalog = _services().catalog
+    found = catalog.get(_key(product_id))
+    offers = cheapest_first(Offer.of(one) for one in _same_product(found, catalog))
+    return _answer(
+        found.to_dict() | {"offers": [offer.to_dict(lambda _: None) for offer in offers]}
+    )
 
 
 @app.get("/products/<product_id>/prices")
@@ -235,6 +241,14 @@ def _key(encoded: str) -> str:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise NotFoundError(f"nothing has an id of {len(key.encode())} bytes: {key[:50]!r}...")
     return key
+
+
+def _same_product(found: Product, catalog: CatalogTables) -> list[Product]:
+    """The product and what other shops sell under its GTIN, where the names agree."""
+    others = catalog.by_gtin(found.item.gtin)
+    products = [found, *(one for one in others if one.product_id != found.product_id)]
+    grouping = group([one.item for one in products], photo_similarity=lambda *_: None)
+    return [products[at] for at in grouping.groups[0].members]
 
 
 def _none_of(catalog: CatalogTables, product_id: str) -> list[PricePoint]:

@@ -88,7 +88,30 @@ def test_gives_a_product_whose_id_holds_a_slash_and_other_letters() -> None:
         "shop": "one",
         "observed_at": "2026-11-01T10:00:00+00:00",
         "run_id": "r1",
-    }
+        "offers": [
+            {
+                "product_id": "one:AB/12 é", "shop": "one", "title": "Wooden <b>Stool</b>",
+                "price_minor": 9900, "currency": "EUR", "availability": "",
+                "url": "https://one/stool", "photo_url": None,
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_gives_every_shops_offer_of_a_product_cheapest_first() -> None:
+    gtin = "4006381333931"
+    for shop, title, price in (
+        ("one", "Wooden Stool", 9900),
+        ("two", "Stool, wooden", 8900),
+        ("three", "Garden hose", 100),  # a GTIN copied from another page
+    ):
+        item = replace(STOOL, id="1", shop=shop, title=title, price_minor=price, gtin=gtin)
+        CATALOG.put_item(item, run_id="r1", observed_at="2026-11-01T10:00:00+00:00")
+    found = answer(recorded("http_product", product_id="one:1"))
+    assert [(one["shop"], one["price_minor"]) for one in found["offers"]] == [
+        ("two", 8900),
+        ("one", 9900),
+    ]
 
 
 def test_takes_ids_that_come_still_encoded() -> None:

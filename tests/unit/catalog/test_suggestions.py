@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advisor.catalog.products import Offer, Product
+from advisor.catalog.products import Offer, Product, cheapest_first
 from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.catalog.suggestions import (
     Candidate,
     candidates_of,
-    cheapest_first,
     gtins_of,
     labels_to_search,
     suggest,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -127,3 +128,27 @@ class Offer:
             "url": self.url,
             "photo_url": photo_url(self.photo) if self.photo else None,
         }
+
+
+def cheapest_first(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """The offers by price; those without a price last.
+
+    Prices in different currencies are not ranked against each other: the currency of most
+    offers comes first, and the others stay together below. Of equal prices the one in stock
+    comes first.
+    """
+    offers = list(offers)
+    priced = Counter(offer.currency for offer in offers if offer.price_minor is not None)
+
+    def rank(offer: Offer) -> tuple[Any, ...]:
+        price = offer.price_minor
+        return (
+            price is None,
+            -priced[offer.currency],
+            offer.currency,
+            price or 0,
+            not offer.in_stock,
+            offer.product_id,
+        )
+
+    return tuple(sorted(offers, key=rank))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.matching import SAME_PHOTO, Group, group
-from advisor.catalog.products import Offer, Product
+from advisor.catalog.products import Offer, Product, cheapest_first
 from advisor.catalog.similarity import PhotoSearch, SimilarPhoto
 from advisor.vision.classification import Classification
 
@@ -175,30 +174,6 @@ def with_same_gtin(candidates: Sequence[Candidate], products: Iterable[Product])
         if product.product_id not in known
     ]
     return [*candidates, *more]
-
-
-def cheapest_first(offers: Iterable[Offer]) -> tuple[Offer, ...]:
-    """The offers by price; those without a price last.
-
-    Prices in different currencies are not ranked against each other: the currency of most
-    offers comes first, and the others stay together below. Of equal prices the one in stock
-    comes first.
-    """
-    offers = list(offers)
-    priced = Counter(offer.currency for offer in offers if offer.price_minor is not None)
-
-    def rank(offer: Offer) -> tuple[Any, ...]:
-        price = offer.price_minor
-        return (
-            price is None,
-            -priced[offer.currency],
-            offer.currency,
-            price or 0,
-            not offer.in_stock,
-            offer.product_id,
-        )
-
-    return tuple(sorted(offers, key=rank))
 
 
 def _is_gone(suggestion: Suggestion) -> bool:
