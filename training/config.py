@@ -26,6 +26,7 @@ class TrainingConfig:
     test_percent: int = 10
     validation_percent: int = 10
     holdout_shop: str = ""  # measured on its photos alone, and trained on none of them
+    cache_gb: float = 10.0  # what runs leave for the next one at most: some 60,000 decoded photos
     seed: int = 0  # of the head's first weights and its sampling; the split follows content alone
     # On 609 clothing photos held out of training, two seeds: .805 right, calibrated by a
     # temperature of .93; without decay .803 and 1.03; at 2e-3 without decay .794 and 1.5. The
@@ -67,7 +68,7 @@ class TrainingConfig:
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
         for name in ("learning_rate", "weight_decay", "max_error", "fine_tune_rate",
-                     "fine_tune_decay"):  # fmt: skip
+                     "fine_tune_decay", "cache_gb"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):  # also true of NaN
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
         for name in ("label_smoothing", "colour", "dropout", "small_share"):

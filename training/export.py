@@ -50,6 +50,7 @@ def cached_graph(
     recipe = f"{weights.sha256} {weights.kind.value} {label_count} {_converter()} 1"
     path = cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
     if path.is_file():
+        os.utime(path)  # the least recently used go first when the cache is pruned
         return path.read_bytes()
     say(f"Converting {weights.name} with TensorFlow, once for {label_count} labels")
     graph = in_tensorflow(build_graph, weights, label_count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -58,6 +59,7 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.sqlite"
         with self._connect() as connection:
+            os.utime(self._path)  # the least recently used go first when the cache is pruned
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS photos (sha256 TEXT PRIMARY KEY, dhash TEXT, "
                 "thumbnail BLOB, vector BLOB, reason TEXT NOT NULL) WITHOUT ROWID"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from advisor.errors import BackboneError
 
 FloatArray = npt.NDArray[np.float32]
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def train_head(
     least once. The same arguments give the same head.
     """
     rng = np.random.default_rng(recipe.seed)
-    mean, scale = features.mean(0), features.std(0) + 1e-3  # folded back into the head below
+    mean, scale = _mean_and_scale(features)  # folded back into the head below
     by_label = [np.flatnonzero(targets == label) for label in range(label_count)]
     kernel = np.zeros((features.shape[1], label_count), np.float32)
     bias = np.zeros(label_count, np.float32)
@@ -72,6 +73,15 @@ def train_head(
         kernel -= rate * (adam_kernel.step(batch.T @ error, step) + recipe.weight_decay * kernel)
         bias -= rate * adam_bias.step(error.sum(0), step)
     return _rounded(kernel / scale[:, np.newaxis], bias - (mean / scale) @ kernel)
+
+
+def _mean_and_scale(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of each feature, without a second copy of all of them."""
+    mean = features.mean(0)
+    squares = np.zeros(features.shape[1])
+    for start in range(0, len(features), _CHUNK):
+        squares += ((features[start : start + _CHUNK] - mean) ** 2).sum(0)
+    return mean, (np.sqrt(squares / len(features)) + 1e-3).astype(np.float32)
 
 
 def calibrated(head: Head, temperature: float) -> Head:

