@@ -57,7 +57,7 @@ def _decided(beside: Deciding, answers: list[tuple[Request, Response]]) -> dict[
     told: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     for request, response in answers:
         beside.give(Arrived(request, response, None, 0.0, told.put))
-    outcomes = [told.get(timeout=20) for _ in answers]
+    outcomes = [told.get(timeout=60) for _ in answers]
     return {outcome.request.url.rpartition("/")[2]: outcome for outcome in outcomes}
 
 
@@ -141,7 +141,7 @@ def test_has_room_until_the_process_has_enough_to_do() -> None:
         assert given == 32
         os.kill(reader, signal.SIGCONT)
         for _ in range(given):
-            told.get(timeout=20)
+            told.get(timeout=60)
         assert beside.has_room()
 
 
@@ -161,7 +161,7 @@ with _beside(Deadly()) as beside:
         reader = int(crawl.stdout.readline())
         assert Path(f"/proc/{reader}").exists()
         crawl.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{reader}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -109,13 +109,16 @@ def test_compressed_pages_are_decompressed_and_broken_ones_refused() -> None:
     pages = {
         "/good": Answer(gzip.compress(b"hello" * 1000), headers={"Content-Encoding": "gzip"}),
         "/bad": Answer(b"no gzip at all", headers={"Content-Encoding": "gzip"}),
+        "/unasked": Answer(b"?", headers={"Content-Encoding": "gzip, BR"}),
     }
     with serving(pages) as shop:
         fetcher = _fetcher(shop)
         assert fetcher.fetch(Request(f"{shop.url}/good")).body == b"hello" * 1000
-        with pytest.raises(FetchError) as caught:
-            fetcher.fetch(Request(f"{shop.url}/bad"))
-        assert caught.value.reason == "bad encoding"
+        for path in ("/bad", "/unasked"):
+            with pytest.raises(FetchError) as caught:
+                fetcher.fetch(Request(f"{shop.url}{path}"))
+            assert caught.value.reason == "bad encoding"
+    assert shop.headers[0]["Accept-Encoding"] == "gzip, deflate"
 
 
 def test_a_page_that_never_ends_runs_out_of_time() -> None:
@@ -228,6 +231,28 @@ def test_headers_and_cookies_go_to_the_shop_alone() -> None:
     assert (own["X-Store"], own["Cookie"]) == ("7", "currency=EUR; a=b")
     assert own["User-Agent"] == other["User-Agent"] == "Ours/2"
     assert other["X-Store"] is other["Cookie"] is None
+
+
+def test_headers_reach_a_shop_at_an_ipv6_address() -> None:
+    policy = AddressPolicy.for_base_url("http://[::1]:8080/")
+    fetcher = Fetcher(policy, settings=CrawlSettings(headers={"X-Store": "7"}))
+    assert fetcher._headers_for(Request("http://[::1]:8080/a"))["X-Store"] == "7"
+    assert "X-Store" not in fetcher._headers_for(Request("http://[::2]:8080/a"))
+
+
+def test_a_shop_that_sets_cookies_without_end_starts_anew() -> None:
+    pages = {
+        f"/{at}": Answer("a", headers={"Set-Cookie": f"c{at}={'x' * 3_000}"}) for at in range(9)
+    }
+    with serving(pages) as shop:
+        policy = AddressPolicy.for_base_url(shop.url)
+        fetcher = Fetcher(policy, settings=CrawlSettings(keep_cookies=True))
+        for path in pages:
+            fetcher.fetch(Request(f"{shop.url}{path}"))
+        fetcher.close()
+    sizes = [len(headers["Cookie"] or "") for headers in shop.headers]
+    assert max(sizes) == 2 * 3_000 + len("c0=; c1=")
+    assert sizes[3] == 0
 
 
 @pytest.mark.parametrize("kept", [True, False])

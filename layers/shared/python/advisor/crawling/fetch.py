@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from http.cookiejar import CookieJar
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import certifi
 import urllib3
@@ -26,7 +28,7 @@ from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.messages import MAX_HOPS, Request, Response
 from advisor.crawling.robots import MAX_BYTES as ROBOTS_BYTES
-from advisor.crawling.urls import is_web_url, site_of
+from advisor.crawling.urls import is_web_url
 from advisor.errors import FetchError, ForbiddenAddressError
 
 _CHUNK_BYTES = 64 * 1024
@@ -36,6 +38,8 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "Accept": "text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5",
 }
+_UNASKED = frozenset({"br", "zstd", "compress"})  # what _HEADERS leave out, and some send
+_COOKIE_CHARS = 8_192  # of all that are kept; servers take no longer header
 _KEPT_HEADERS = ("content-type", "location", "retry-after", "etag", "last-modified")
 
 
@@ -66,8 +70,9 @@ class Fetcher:
     def __init__(self, policy: AddressPolicy, *, settings: CrawlSettings | None = None) -> None:
         """policy: its named addresses are the shop's own, which get headers and cookies."""
         self._settings = settings or CrawlSettings()
-        self._sites = {site_of(f"http://{host}") for host, _ in policy.named}
-        self._jar = CookieJar() if self._settings.keep_cookies else None  # has a lock of its own
+        self._sites = {host.removeprefix("www.") for host, _ in policy.named}
+        self._jar = CookieJar() if self._settings.keep_cookies else None
+        self._jar_lock = threading.Lock()  # its own does not hold while it is counted
         self._headers = urllib3.HTTPHeaderDict(_HEADERS)
         self._headers["User-Agent"] = self._settings.user_agent
         self._bounds = _Bounds()
@@ -122,7 +127,8 @@ class Fetcher:
             cookies = [f"{name}={value}" for name, value in self._settings.cookies.items()]
             if self._jar is not None:
                 asked = urllib.request.Request(request.url)  # noqa: S310 (only for its cookies)
-                self._jar.add_cookie_header(asked)
+                with self._jar_lock:
+                    self._jar.add_cookie_header(asked)
                 cookies += filter(None, [asked.get_header("Cookie")])
             own = {
                 **self._settings.headers,
@@ -137,10 +143,13 @@ class Fetcher:
 
     def _keep_cookies(self, url: str, answer: Any) -> None:
         if self._jar is not None and self._is_own(url):
-            self._jar.extract_cookies(answer, urllib.request.Request(url))  # noqa: S310 (same)
+            with self._jar_lock:
+                self._jar.extract_cookies(answer, urllib.request.Request(url))  # noqa: S310 (same)
+                if sum(len(one.name) + len(one.value or "") for one in self._jar) > _COOKIE_CHARS:
+                    self._jar.clear()  # the shop starts anew with this visitor
 
     def _is_own(self, url: str) -> bool:
-        return site_of(url).partition(":")[0] in self._sites
+        return (urlsplit(url).hostname or "").rstrip(".").removeprefix("www.") in self._sites
 
 
 def fetch_following(fetcher: Fetch, request: Request) -> Response:
@@ -165,6 +174,9 @@ def _read(raw: Any, *, url: str, max_bytes: int, cut: bool) -> bytes:
 
     cut: of one that is too large, give the beginning.
     """
+    encodings = raw.headers.get("content-encoding", "").lower().replace(" ", "").split(",")
+    if not _UNASKED.isdisjoint(encodings):
+        raise FetchError(f"{url} is compressed as nobody asked for", reason="bad encoding")
     chunks: list[bytes] = []
     size = 0
     while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
@@ -191,17 +203,25 @@ def _named_errors(url: str) -> Iterator[None]:
     except urllib3.exceptions.DecodeError as error:
         raise FetchError(f"{url} is not compressed as it says", reason="bad encoding") from error
     except (HTTPError, OSError) as error:
+        cause = _root_cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):  # of a host that changes it, for a time
+            raise FetchError(
+                f"{url} is not to be trusted: {cause.verify_message}",
+                reason="certificate",
+                retryable=True,
+            ) from error
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         raise FetchError(
-            f"{url} cannot be reached: {_root_cause(error)}", reason="connection", retryable=True
+            f"{url} cannot be reached: {why}", reason="connection", retryable=True
         ) from error
     except (ValueError, UnicodeError) as error:  # a host name that IDNA refuses, a header in pieces
         raise FetchError(f"{url!r} cannot be fetched: {error}", reason="bad address") from error
 
 
-def _root_cause(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return error
 
 
 class _Bounds(threading.local):
@@ -268,12 +288,14 @@ class _BoundedSocket:
         return io.BufferedReader(self._reader)
 
 
-def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket:
+def _connect(connection: HTTPConnection, policy: AddressPolicy, bounds: _Bounds) -> socket.socket:
+    """A socket to a checked address; its timeout holds for a TLS handshake as a whole."""
+    wait_s = connection.timeout or float("inf")
     try:
         address = policy.resolve(connection.host, connection.port)
         return urllib3_connection.create_connection(
             (address, connection.port),
-            connection.timeout,
+            min(wait_s, bounds.left_s()),
             socket_options=connection.socket_options,
         )
     except TimeoutError as error:
@@ -289,7 +311,7 @@ class _HTTPConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
-        return _connect(self, self._guard)
+        return _connect(self, self._guard, self._bounds)
 
     def response_class(  # type: ignore[override]  # http.client calls it, and only that
         self, sock: socket.socket, **kwargs: Any
