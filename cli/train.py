@@ -15,10 +15,15 @@ INTERRUPTED_STATUS = 130
 
 
 @click.command()
-@click.argument("image_dir")
+@click.argument("image_dir", required=False)
+@click.option(
+    "--remote",
+    is_flag=True,
+    help="Train on the photos of the deployed stacks and publish what is better: on AWS, or on the "
+    "emulator of AWS_ENDPOINT_URL.",
+)
 @click.option(
     "--out",
-    required=True,
     help="Folder for the bundle (a bundle there is replaced), or s3://BUCKET/models/bundles/.",
 )
 @click.option(
@@ -56,8 +61,9 @@ INTERRUPTED_STATUS = 130
 def command(
     ctx: click.Context,
     *,
-    image_dir: str,
-    out: str,
+    image_dir: str | None,
+    remote: bool,
+    out: str | None,
     backbone: str | None,
     steps: int | None,
     min_images: int | None,
@@ -83,6 +89,7 @@ def command(
       advisor train shop/images --out model
       advisor train shop/images --out model --frozen
       advisor train photos --out model --min-images 20 --backbone mobilenet.keras
+      advisor train --remote
     """
     from cli.terminal import working
     from training.config import FROZEN, TrainingConfig
@@ -102,7 +109,17 @@ def command(
     }
     if frozen and fine_tune:
         raise click.UsageError("--frozen and --fine-tune exclude each other")
-    config = TrainingConfig(**{name: v for name, v in options.items() if v is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    if remote:
+        from cli.train_remote import train_remote
+
+        if image_dir or out or tensorboard:
+            raise click.UsageError("--remote knows its photos and its place: give no other")
+        train_remote(given, as_json=as_json)
+        return
+    if not image_dir or not out:
+        raise click.UsageError("expected IMAGE_DIR and --out, or --remote")
+    config = TrainingConfig(**given)
     try:
         with working() as (say, progress):
             result = run(image_dir, out, config, cache=cache_folder(), say=say, progress=progress)

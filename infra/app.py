@@ -1,7 +1,8 @@
 """The CDK app: `python -m infra.app` synthesizes it and makes no AWS call.
 
 Context: `local=true` for the emulator; `shops`, a list of shops to crawl on a schedule:
-`{"spider": "harveynorman", "schedule": "rate(1 day)", "base_url"?, "shop"?, "limit"?}`.
+`{"spider": "harveynorman", "schedule": "rate(1 day)", "base_url"?, "shop"?, "limit"?}`;
+`training`, how and when models are trained (infra/training_settings.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from infra.layers import LAMBDA, THIS_MACHINE, LayerFolder, build_layer
 from infra.service_stack import ServiceStack
 from infra.shops import ShopsError, read_shops
 from infra.storage_stack import StorageStack
+from infra.training_settings import TrainingError, read_training
 from infra.training_stack import TrainingStack
 from infra.web_stack import WebStack
 
@@ -27,6 +29,7 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
     local = _context(app, "local") is True
     target = THIS_MACHINE if local else LAMBDA
     folder_of = layer_folder or (lambda name: build_layer(name, target))
+    training = read_training(_context(app, "training") or {})
     storage = StorageStack(app, f"{PREFIX}-Storage", local=local)
     service = ServiceStack(
         app,
@@ -34,10 +37,13 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
         storage=storage,
         layer_folder=folder_of,
         shops=read_shops(_context(app, "shops") or []),
+        publish_max_p=training.publish_max_p,
     )
     WebStack(app, f"{PREFIX}-Web", service=service, storage=storage, local=local)
     if not local:  # the emulator knows no SageMaker; `advisor train` does it there
-        TrainingStack(app, f"{PREFIX}-Training", storage=storage, service=service)
+        TrainingStack(
+            app, f"{PREFIX}-Training", storage=storage, service=service, settings=training
+        )
     cdk.Tags.of(app).add("project", "products-advisor")
 
 
@@ -46,8 +52,8 @@ def main() -> None:
     app = cdk.App()
     try:
         build(app)
-    except ShopsError as error:
-        sys.exit(f"infra: {error} (in cdk.json, or `-c shops=...`)")
+    except (ShopsError, TrainingError) as error:
+        sys.exit(f"infra: {error} (in cdk.json, or `-c shops=...`, `-c training=...`)")
     app.synth()
 
 

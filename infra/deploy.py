@@ -15,10 +15,10 @@ from infra.layers import ROOT
 NOTICE = """\
 This deploys Products Advisor to AWS account {account}, region {region}, as {arn}.
 
-It makes:   2 data buckets, 5 DynamoDB tables, 7 functions with 5 layers, 4 queues, an HTTP API
+It makes:   2 data buckets, 5 DynamoDB tables, 8 functions with 5 layers, 4 queues, an HTTP API
             (public: anyone who knows its address may classify, 20 requests a second at most),
-            schedules, alarms, a CloudFront site, and a training state machine (runs only when
-            started).
+            schedules, alarms, a CloudFront site, and a training state machine (which looks once
+            a day whether there are new photos enough: cdk.json, "training").
 It needs:   rights to create these and IAM roles; the CDK bootstrap stack is made if missing.
 It costs:   idle about 1 to 2 USD a month (alarms, queue polling, one sweep a minute), by list
             prices; then what you store, crawl and classify. A training job is billed by the

@@ -33,7 +33,6 @@ TOKEN_VISIBILITY_S = 900
 CRAWL_WORKERS = 8  # hosts crawled at a time
 CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
-PUBLISH_MAX_P = 0.05  # how likely a new model's gain over the one in use may be by chance
 INDEX_DISK_MB = 8192  # the indexes of a million photos take 2.8 GB, two builds of one at a time
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 
@@ -94,6 +93,7 @@ class ServiceStack(Stack):
         storage: StorageStack,
         layer_folder: LayerFolder,
         shops: Sequence[ScheduledShop],
+        publish_max_p: float,
     ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: functions and API")
         self._storage = storage
@@ -114,7 +114,8 @@ class ServiceStack(Stack):
         self._crawling(shops)
         self._classifying()
         self._indexing()
-        self._publishing()
+        self._publishing(publish_max_p)
+        self._planning()
         self.api = self._routes()
         self._watching()
 
@@ -330,7 +331,7 @@ class ServiceStack(Stack):
             description="Brings the indexes of the photos up to date",
         )
 
-    def _publishing(self) -> None:
+    def _publishing(self, publish_max_p: float) -> None:
         storage = self._storage
         self.publish_model = self._function(
             "publish_model",
@@ -339,7 +340,7 @@ class ServiceStack(Stack):
                 "data_bucket": storage.data.bucket_name,
                 "uploads_bucket": storage.uploads.bucket_name,
                 "photos_queue_url": self.photos.queue_url,
-                "publish_max_p": f"{PUBLISH_MAX_P:g}",
+                "publish_max_p": f"{publish_max_p:g}",
             },
             timeout_s=300,
             memory_mb=512,
@@ -352,6 +353,23 @@ class ServiceStack(Stack):
                 iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn])
             )
         self.photos.grant_send_messages(self.publish_model)
+
+    def _planning(self) -> None:
+        """Here and not in the training stack, since the emulator has it, too."""
+        data = self._storage.data
+        self.plan_training = self._function(
+            "plan_training",
+            (),
+            {"data_bucket": data.bucket_name},
+            timeout_s=300,  # a million keys are a thousand requests
+            memory_mb=512,
+            description="Counts the photos to train on, and says whether it is worth it",
+        )
+        data.grant_read(self.plan_training, "models/*")
+        data.grant_put(self.plan_training, "models/jobs/*")
+        self.plan_training.add_to_role_policy(  # it lists photos and reads none
+            iam.PolicyStatement(actions=["s3:ListBucket"], resources=[data.bucket_arn])
+        )
 
     def _routes(self) -> apigateway.HttpApi:
         """The HTTP API at stage `api`: the site's distribution forwards /api/* as it is."""
@@ -421,6 +439,7 @@ class ServiceStack(Stack):
             self.catalog,
             self.index,
             self.publish_model,
+            self.plan_training,
         )
         for function in functions:
             alarms.append(

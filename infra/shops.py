@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # What EventBridge Scheduler takes; the fields of a cron expression are its own to check.
-_SCHEDULE = re.compile(
+SCHEDULE = re.compile(
     r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)"
     r"|cron\(\S+( \S+){5}\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
 )
@@ -102,7 +102,7 @@ def _read(entry: object, place: str) -> ScheduledShop:
     for name in settings:
         if name not in SETTINGS:
             raise ShopsError(f"{place}.settings has {name!r}; expected {', '.join(SETTINGS)}")
-    if not _SCHEDULE.fullmatch(entry["schedule"]):
+    if not SCHEDULE.fullmatch(entry["schedule"]):
         raise ShopsError(
             f"{place}.schedule is {entry['schedule']!r}; expected one like rate(1 day), "
             "rate(12 hours) or cron(0 4 ? * MON *)"

@@ -22,6 +22,12 @@ class StorageStack(Stack):
             noncurrent_version_expiration=Duration.days(30),
             abort_incomplete_multipart_upload_after=Duration.days(1),
         )
+        # What an interrupted training job goes on from; the job itself ends within hours.
+        self.data.add_lifecycle_rule(
+            prefix="models/checkpoints/",
+            expiration=Duration.days(7),
+            noncurrent_version_expiration=Duration.days(1),
+        )
         self.uploads = self._bucket("Uploads", versioned=False)
         self.uploads.add_lifecycle_rule(
             expiration=Duration.days(30),

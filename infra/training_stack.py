@@ -1,4 +1,4 @@
-"""The training job and its state machine: train on SageMaker, then publish if better.
+"""The training state machine: plan, train on SageMaker, publish if better.
 
 Apart from the service, since the local emulator knows no SageMaker. Not yet run on AWS.
 """
@@ -12,13 +12,16 @@ import os
 import tarfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size, Stack
-from aws_cdk import aws_ec2 as ec2
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
@@ -26,12 +29,12 @@ from constructs import Construct
 from infra.layers import ROOT
 from infra.service_stack import ServiceStack
 from infra.storage_stack import StorageStack
+from infra.training_settings import TrainingSettings
 
 # AWS's own TensorFlow container for training; the account is AWS's, the same in most regions.
 CONTAINER_ACCOUNT = "763104351884"
 CONTAINER = "tensorflow-training:2.19.0-cpu-py312-ubuntu22.04-sagemaker"
-INSTANCE = ec2.InstanceType.of(ec2.InstanceClass.M5, ec2.InstanceSize.XLARGE)
-TIME_LIMIT = Duration.hours(2)
+LABELLING_MINUTES = 15
 PULL_IMAGE = [
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
@@ -41,77 +44,74 @@ PROGRAM = "training/train.py"
 
 
 class TrainingStack(Stack):
-    """Start an execution with `{}`: its name is the training job's."""
+    """Start an execution with `{}`, or `{"least_new": 500}`: its name is the training job's."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, storage: StorageStack, service: ServiceStack
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        storage: StorageStack,
+        service: ServiceStack,
+        settings: TrainingSettings,
     ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: training")
+        self._data = storage.data
+        self._settings = settings
         source = s3_assets.Asset(self, "Source", path=str(source_archive()))
-        data = storage.data
-        role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        source.grant_read(role)
-        data.grant_read(role, "images/*")
-        data.grant_put(role, "models/bundles/*")
-        data.grant_put(role, "models/jobs/*")
-        self._let_the_container_run(role)
-        job = tasks.SageMakerCreateTrainingJob(
-            self,
-            "Train",
-            training_job_name=sfn.JsonPath.string_at("$$.Execution.Name"),
-            integration_pattern=sfn.IntegrationPattern.RUN_JOB,
-            role=role.without_policy_updates(),  # the task would add delete on the whole bucket
-            algorithm_specification=tasks.AlgorithmSpecification(
-                training_image=tasks.DockerImage.from_registry(
-                    f"{CONTAINER_ACCOUNT}.dkr.ecr.{self.region}.{self.url_suffix}/{CONTAINER}"
-                ),
-                training_input_mode=tasks.InputMode.FILE,
-            ),
-            # The container reads every hyperparameter as JSON.
-            hyperparameters={
-                "sagemaker_program": json.dumps(PROGRAM),
-                "sagemaker_submit_directory": json.dumps(source.s3_object_url),
-                "sagemaker_region": json.dumps(self.region),
-                "images": json.dumps(f"s3://{data.bucket_name}/images"),
-                "out": json.dumps(f"s3://{data.bucket_name}/models/bundles"),
-                "job": sfn.JsonPath.format('"{}"', sfn.JsonPath.string_at("$$.Execution.Name")),
+        role = self._job_role(source)
+        plan = self._call(
+            "Plan",
+            service.plan_training,
+            {
+                "job": sfn.JsonPath.string_at("$$.Execution.Name"),
+                "input": sfn.JsonPath.object_at("$$.Execution.Input"),
             },
-            # Photos are read from S3 by the program itself: it skips what its cache holds.
-            input_data_config=[
-                tasks.Channel(
-                    channel_name="source",
-                    data_source=tasks.DataSource(
-                        s3_data_source=tasks.S3DataSource(
-                            s3_location=tasks.S3Location.from_bucket(
-                                source.bucket, source.s3_object_key
-                            )
-                        )
-                    ),
-                )
+            result_path="$.plan",
+        )
+        train = sfn.CustomState(self, "Train", state_json=self._train(source, role))
+        # SageMaker's own states: no capacity now, too many requests, an error of its own.
+        train.add_retry(
+            errors=[
+                "SageMaker.ResourceLimitExceededException",
+                "SageMaker.AmazonSageMakerException",
             ],
-            output_data_config=tasks.OutputDataConfig(
-                s3_output_location=tasks.S3Location.from_bucket(data, "models/jobs")
-            ),
-            resource_config=tasks.ResourceConfig(
-                instance_count=1, instance_type=INSTANCE, volume_size=Size.gibibytes(50)
-            ),
-            stopping_condition=tasks.StoppingCondition(max_runtime=TIME_LIMIT),
-            result_path="$.job",
+            interval=Duration.minutes(5),
+            max_attempts=3,
+            backoff_rate=2,
         )
-        publish = tasks.LambdaInvoke(
-            self,
+        publish = self._call(
             "Publish",
-            lambda_function=lambda_.Function.from_function_arn(
-                self, "PublishModel", service.publish_model.function_arn
-            ),
-            payload=sfn.TaskInput.from_object({"job": sfn.JsonPath.string_at("$$.Execution.Name")}),
-            payload_response_only=True,
+            service.publish_model,
+            {"job": sfn.JsonPath.string_at("$$.Execution.Name")},
+            result_path="$.publication",
         )
-        machine = sfn.StateMachine(
+        stays = sfn.Succeed(self, "ModelInUseStays", comment="not shown to be better: reason tells")
+        # The index function brings a new model's index into use when enough photos are seen by
+        # it; where that takes longer than this, its own schedule goes on.
+        index = self._call("Index", service.index, {}, result_path="$.index")
+        wait = sfn.Wait(
+            self, "WaitForLabels", time=sfn.WaitTime.duration(Duration.minutes(LABELLING_MINUTES))
+        )
+        published = wait.next(index).next(sfn.Succeed(self, "Published"))
+        nothing = sfn.Succeed(self, "TooFewNewPhotos")
+        ending = (
+            sfn.Choice(self, "IsPublished")
+            .when(sfn.Condition.boolean_equals("$.publication.published", True), published)
+            .otherwise(stays)
+        )
+        start = plan.next(
+            sfn.Choice(self, "IsWorthIt")
+            .when(
+                sfn.Condition.boolean_equals("$.plan.train", True), train.next(publish).next(ending)
+            )
+            .otherwise(nothing)
+        )
+        self._machine = sfn.StateMachine(
             self,
             "Training",
-            definition_body=sfn.DefinitionBody.from_chainable(job.next(publish)),
-            timeout=Duration.hours(3),
+            definition_body=sfn.DefinitionBody.from_chainable(start),
+            timeout=Duration.hours(2 * settings.time_limit_h + 1),  # with waiting for spot
             tracing_enabled=True,
             logs=sfn.LogOptions(
                 destination=logs.LogGroup(
@@ -120,10 +120,151 @@ class TrainingStack(Stack):
                     retention=logs.RetentionDays.THREE_MONTHS,
                     removal_policy=RemovalPolicy.DESTROY,
                 ),
-                level=sfn.LogLevel.ERROR,
+                level=sfn.LogLevel.ALL,
             ),
         )
-        CfnOutput(self, "TrainingStateMachine", value=machine.state_machine_arn)
+        self._let_the_machine_train(role)
+        self._starts()
+        self._alarms()
+        CfnOutput(self, "TrainingStateMachine", value=self._machine.state_machine_arn)
+
+    def _call(
+        self, name: str, function: lambda_.IFunction, payload: dict[str, Any], *, result_path: str
+    ) -> tasks.LambdaInvoke:
+        """A step that calls a function of the service stack; Lambda's own errors are retried."""
+        return tasks.LambdaInvoke(
+            self,
+            name,
+            lambda_function=lambda_.Function.from_function_arn(
+                self, f"{name}Function", function.function_arn
+            ),
+            payload=sfn.TaskInput.from_object(payload),
+            payload_response_only=True,
+            result_path=result_path,
+        )
+
+    def _train(self, source: s3_assets.Asset, role: iam.Role) -> dict[str, Any]:
+        """The state that runs the training job and waits for it.
+
+        Written out, since the CDK's own task knows neither spot instances nor checkpoints.
+        """
+        settings, bucket = self._settings, self._data.bucket_name
+        limit_s = settings.time_limit_h * 3600
+        # The container reads every hyperparameter as JSON, and passes it on as a flag.
+        hyperparameters = {
+            "sagemaker_program": PROGRAM,
+            "sagemaker_submit_directory": source.s3_object_url,
+            "sagemaker_region": self.region,
+            "images": f"s3://{bucket}/images",
+            "out": f"s3://{bucket}/models/bundles",
+            **settings.hyperparameters,
+        }
+        spot: dict[str, Any] = {}
+        if settings.spot:
+            spot = {
+                "EnableManagedSpotTraining": True,
+                "CheckpointConfig": {
+                    "S3Uri.$": "States.Format('s3://"
+                    f"{bucket}/models/checkpoints/{{}}', $$.Execution.Name)"
+                },
+            }
+        return {
+            "Type": "Task",
+            "Resource": f"arn:{self.partition}:states:::sagemaker:createTrainingJob.sync",
+            "Parameters": {
+                "TrainingJobName.$": "$$.Execution.Name",
+                "RoleArn": role.role_arn,
+                "AlgorithmSpecification": {
+                    "TrainingImage": f"{CONTAINER_ACCOUNT}.dkr.ecr.{self.region}"
+                    f".{self.url_suffix}/{CONTAINER}",
+                    "TrainingInputMode": "File",
+                },
+                "HyperParameters": {
+                    **{name: json.dumps(value) for name, value in hyperparameters.items()},
+                    "job.$": "States.Format('\"{}\"', $$.Execution.Name)",
+                    "corrections.$": "States.Format('\"{}\"', $.plan.corrections)",
+                },
+                # Photos are read from S3 by the program itself: it knows each one's product.
+                "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/models/jobs"},
+                "ResourceConfig": {
+                    "InstanceCount": 1,
+                    "InstanceType": settings.instance,
+                    "VolumeSizeInGB": settings.volume_gb,
+                },
+                "StoppingCondition": {
+                    "MaxRuntimeInSeconds": limit_s,
+                    **({"MaxWaitTimeInSeconds": 2 * limit_s} if settings.spot else {}),
+                },
+                **spot,
+            },
+            "ResultPath": "$.job",
+        }
+
+    def _job_role(self, source: s3_assets.Asset) -> iam.Role:
+        """What the training job may do, and no more."""
+        role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        bucket = self._data.bucket_arn
+        written = ["models/bundles/*", "models/jobs/*"]
+        kept = ["models/checkpoints/*"] if self._settings.spot else []
+        for actions, resources in (
+            (["s3:GetObject"], [f"{source.bucket.bucket_arn}/{source.s3_object_key}"]),
+            (["s3:ListBucket"], [bucket]),
+            (["s3:GetObject"],
+             [f"{bucket}/{key}" for key in ("images/*", "models/corrections.jsonl", *kept)]),
+            (["s3:PutObject"], [f"{bucket}/{key}" for key in (*written, *kept)]),
+        ):  # fmt: skip
+            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources))
+        self._let_the_container_run(role)
+        return role
+
+    def _let_the_machine_train(self, role: iam.Role) -> None:
+        """What a state that waits for a training job needs (Step Functions' guide, `.sync`)."""
+        jobs = f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:training-job/*"
+        rule = (
+            f"arn:{self.partition}:events:{self.region}:{self.account}"
+            ":rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+        )
+        calls = ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags"]
+        passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        for actions, resource, conditions in (
+            ([f"sagemaker:{call}" for call in calls], jobs, {}),
+            (["events:PutTargets", "events:PutRule", "events:DescribeRule"], rule, {}),
+            (["iam:PassRole"], role.role_arn, passed),
+        ):
+            self._machine.add_to_role_policy(
+                iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions)
+            )
+
+    def _starts(self) -> None:
+        """By schedule, and when a check finds enough new photos; by hand there is always."""
+        for name, when, told in (
+            ("Retrain", self._settings.schedule, {}),
+            ("Check", self._settings.check, {"least_new": self._settings.new_photos}),
+        ):
+            if when:
+                scheduler.Schedule(
+                    self,
+                    f"{name}Schedule",
+                    schedule=scheduler.ScheduleExpression.expression(when),
+                    target=scheduler_targets.StepFunctionsStartExecution(
+                        self._machine, input=scheduler.ScheduleTargetInput.from_object(told)
+                    ),
+                    description="Trains a model" if not told else "Trains if photos are new",
+                )
+
+    def _alarms(self) -> None:
+        for name, metric in (
+            ("Failed", self._machine.metric_failed()),
+            ("TimedOut", self._machine.metric_timed_out()),
+        ):
+            metric.create_alarm(
+                self,
+                f"Training{name}",
+                alarm_description="A training run failed; the model in use is the one it was",
+                threshold=1,
+                evaluation_periods=1,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            )
 
     def _let_the_container_run(self, role: iam.Role) -> None:
         """What every training job needs: its image, its log, its metrics."""

@@ -114,7 +114,8 @@ def train(
     )
     _tell(selection, config, say)
     graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
-    made = replace(made, data={**made.data, "corrections": corrections})
+    told = {"scanned": len(files), "corrections": corrections}
+    made = replace(made, data={**made.data, **told})
     bundle, contents = make_bundle(graph, made, photos=_golden(selection), now=datetime.now(UTC))
     measured = measure_bundle(bundle, selection, config, progress)
     evaluation = measured.evaluation

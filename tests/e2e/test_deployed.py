@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,7 +15,8 @@ from urllib.parse import quote
 import requests
 
 from advisor.aws.clients import client, table
-from local.cloud import Cloud
+from advisor.aws.models import ModelStore
+from local.cloud import Cloud, advisor_command
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 
 
@@ -197,3 +199,20 @@ def test_prices_are_whole_minor_units(cloud: Cloud) -> None:
         assert isinstance(row["price_minor"], Decimal)
         assert row["price_minor"] == int(row["price_minor"]) > 0
         assert row["currency"] == "EUR"
+
+
+def test_trains_on_the_deployed_stacks_and_keeps_a_model_that_is_no_worse(
+    demo: Demo, cloud: Cloud
+) -> None:
+    before = ModelStore(cloud["DataBucket"]).current().version
+    command = [advisor_command(), "train", "--remote", "--json", "--backbone", demo.backbone]
+    command += ["--min-images", "10", "--test-percent", "20", "--frozen"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    store = ModelStore(cloud["DataBucket"])
+    assert store.version_of_job(told["job"]) == told["version"]
+    assert told["version"] in store.versions()
+    assert "photos, 0 of them new" in done.stderr  # the demo has trained on all
+    in_use = store.current().version
+    assert in_use == (told["version"] if told["published"] else before)

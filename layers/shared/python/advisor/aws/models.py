@@ -2,6 +2,8 @@
 
 models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
 models/jobs/<job>.json            {"version"}: what a training job in the cloud made
+models/jobs/<job>.manifest.json   how many photos there were of each category when it began
+models/corrections.jsonl          labels that people gave (training/corrections.py)
 models/current.json               advisor.vision.publishing.CurrentModel
 """
 
@@ -26,6 +28,7 @@ from advisor.vision.publishing import CurrentModel, current_model
 BUNDLES = "models/bundles/"
 CURRENT = "models/current.json"
 JOBS = "models/jobs/"
+CORRECTIONS = "models/corrections.jsonl"
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHANGED = frozenset(
     {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchKey", "404"}
@@ -187,6 +190,20 @@ class ModelStore:
         if raw is None:
             raise NotFoundError(f"training job {job!r} has made no bundle")
         return str(json.loads(raw)["version"])
+
+    def note_manifest(self, job: str, manifest: dict[str, Any]) -> None:
+        """Write down what a training job was to be made of."""
+        body = json.dumps(manifest, ensure_ascii=False).encode()
+        client("s3").put_object(Bucket=self.bucket, Key=f"{JOBS}{job}.manifest.json", Body=body)
+
+    def scanned_photos(self) -> int:
+        """How many photos the newest bundle's run found, published or not; 0 without a bundle."""
+        newest = next(iter(self.versions()), None)
+        return int(self.read_info(newest)["data"].get("scanned", 0)) if newest else 0
+
+    def corrections(self) -> str:
+        """The S3 URI of the labels that people gave; "" if there are none."""
+        return f"s3://{self.bucket}/{CORRECTIONS}" if self._has(CORRECTIONS) else ""
 
     def _has(self, key: str) -> bool:
         try:

@@ -1,0 +1,69 @@
+"""What a training run in the cloud would be made of, and whether it is worth its while."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from advisor.aws.models import ModelStore
+from advisor.aws.photos import IMAGES, photos_under
+from advisor.errors import UsageError
+from advisor.naming import label_of
+from advisor.settings import Settings
+
+
+@cache
+def default_models() -> ModelStore:
+    """The models of the data bucket."""
+    settings = Settings.from_env(os.environ)
+    return ModelStore(settings.data_bucket)
+
+
+def handler(
+    event: dict[str, Any],
+    context: object,  # noqa: ARG001 (Lambda passes it)
+    *,
+    models: Callable[[], ModelStore] = default_models,
+) -> dict[str, Any]:
+    """Count the photos, and write the manifest models/jobs/<job>.manifest.json.
+
+    event: job, and input with least_new: train only if at least so many photos are new since
+        the newest bundle was made (0, if not given: in any case).
+    Returns: train, photos, new, corrections (an S3 URI, "" where there are none), reason.
+    Raises: UsageError for an event that cannot be used.
+    """
+    job, asked = event.get("job"), event.get("input") or {}
+    least_new = asked.get("least_new", 0) if isinstance(asked, dict) else None
+    if not isinstance(job, str) or not job or not isinstance(least_new, int) or least_new < 0:
+        raise UsageError(
+            f"job is {job!r} and input {asked!r}; expected the job's name, and least_new as a "
+            "number of photos"
+        )
+    store = models()
+    counts = Counter(
+        label_of(place.key.removeprefix(IMAGES).partition("/")[0])
+        for place in photos_under(store.bucket)
+    )
+    photos, before = counts.total(), store.scanned_photos()
+    new = photos - before
+    plan = {
+        "train": new >= least_new,
+        "photos": photos,
+        "new": new,
+        "corrections": store.corrections(),
+        "reason": f"{new} of {photos} photos are new since the newest model; "
+        f"at least {least_new} are asked for",
+    }
+    store.note_manifest(job, plan | {"per_category": dict(sorted(counts.items()))})
+    _logger().info("planned a training", extra={"job": job, **plan})
+    return plan
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service="plan_training")

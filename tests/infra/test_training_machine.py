@@ -1,0 +1,253 @@
+"""The state machine of the template, run step by step: our functions and our training program are
+the real ones on moto's S3 and SQS; SageMaker is this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from advisor.aws import clients
+from advisor.aws.clients import client
+from advisor.aws.models import CORRECTIONS, ModelStore
+from advisor.vision.bundle_info import BundleInfo
+from advisor.vision.images import image_id
+from functions.plan_training import handler as plan_training
+from functions.publish_model import handler as publish_model
+from infra.training_settings import TrainingError, read_training
+from tests.infra.asl import StateError, run
+from tests.infra.conftest import synthesize
+from tests.training import tiny
+from training.train import main
+
+Template = dict[str, Any]
+FLAGS = {"backbone": str(tiny.BACKBONE), "min-images": "5", "test-percent": "20", "fine-tune": "0"}
+
+
+def resources(template: Template, kind: str) -> list[dict[str, Any]]:
+    return [one["Properties"] for one in template["Resources"].values() if one["Type"] == kind]
+
+
+def definition_of(template: Template) -> dict[str, Any]:
+    """The definition, with what only CloudFormation knows as its own name."""
+    (machine,) = resources(template, "AWS::StepFunctions::StateMachine")
+    parts = machine["DefinitionString"]["Fn::Join"][1]
+    text = "".join(part if isinstance(part, str) else _name(part) for part in parts)
+    definition: dict[str, Any] = json.loads(text)
+    return definition
+
+
+def _name(part: dict[str, Any]) -> str:
+    (value,) = part.values()
+    name = value if isinstance(value, str) else value[0]
+    return "data" if "RefData" in name else name.rpartition("Fn")[2].replace("AWS::", "")
+
+
+@pytest.fixture
+def photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An account with a data bucket of photos, an uploads bucket, a queue."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    clients.client.cache_clear()
+    with mock_aws():
+        for name in ("data", "uploads"):
+            client("s3").create_bucket(Bucket=name)
+        client("sqs").create_queue(QueueName="photos")
+        yield tiny.make_photos(tmp_path / "images", each=20)
+    clients.client.cache_clear()
+
+
+def put_photos(photos: Path) -> None:
+    for path in photos.rglob("*.png"):
+        key = f"images/{path.relative_to(photos).as_posix()}"
+        client("s3").put_object(Bucket="data", Key=key, Body=path.read_bytes())
+
+
+class Account:
+    """What the machine's tasks reach."""
+
+    def __init__(self, *, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.jobs: list[dict[str, Any]] = []
+        self.status = 0
+        self.indexed = 0
+
+    def call(self, resource: str, payload: dict[str, Any]) -> Any:
+        if "PlanTraining" in resource:
+            return plan_training.handler(payload, None, models=lambda: ModelStore("data"))
+        if "PublishModel" in resource:
+            return publish_model.handler(payload, None, services=self.services)
+        if "Index" in resource:  # its own tests are tests/functions/test_indexes.py
+            self.indexed += 1
+            return {"complete": True}
+        assert resource.endswith(":states:::sagemaker:createTrainingJob.sync")
+        if self.refusals:
+            self.refusals -= 1
+            raise StateError("SageMaker.ResourceLimitExceededException")
+        self.jobs.append(payload)
+        return self.train(payload["HyperParameters"])
+
+    def train(self, hyperparameters: dict[str, str]) -> dict[str, str]:
+        """As the container does: each hyperparameter is JSON, and becomes a flag."""
+        given = {name: json.loads(value) for name, value in hyperparameters.items()}
+        flags = [
+            f"--{name}={value}"
+            for name, value in (given | FLAGS).items()
+            if not name.startswith("sagemaker_")
+        ]
+        self.status = main(flags)
+        if self.status:
+            raise StateError("States.TaskFailed")
+        return {"TrainingJobStatus": "Completed"}
+
+    def services(self) -> publish_model.Services:
+        return publish_model.Services(
+            data_bucket="data",
+            uploads_bucket="uploads",
+            photos_queue_url=client("sqs").get_queue_url(QueueName="photos")["QueueUrl"],
+            models=ModelStore("data"),
+        )
+
+
+def test_trains_and_publishes_the_first_model(aws: dict[str, Template], photos: Path) -> None:
+    put_photos(photos)
+    red = next((photos / "red").iterdir()).read_bytes()
+    line = {"image": image_id(red), "label": "blue", "by": "ann", "at": "2026"}
+    client("s3").put_object(Bucket="data", Key=CORRECTIONS, Body=json.dumps(line).encode())
+    account = Account(refusals=2)  # no capacity at first
+    passed, data = run(definition_of(aws["Training"]), {}, name="first", call=account.call)
+    assert passed == [
+        "Plan", "IsWorthIt", "Train", "Publish", "IsPublished",
+        "WaitForLabels", "Index", "Published",
+    ]  # fmt: skip
+    assert account.indexed == 1
+    assert data["publication"]["requeued"] == 60
+    store = ModelStore("data")
+    assert store.current().version == store.version_of_job("first")
+    (job,) = account.jobs
+    assert job["TrainingJobName"] == "first"
+    info = BundleInfo.from_json(json.dumps(store.read_info(store.current().version)))
+    assert info.data["corrections"]["changed"] == 1
+    manifest = client("s3").get_object(Bucket="data", Key="models/jobs/first.manifest.json")
+    assert json.loads(manifest["Body"].read())["per_category"]["green, dark"] == 20
+
+
+def test_few_new_photos_are_not_trained_on(aws: dict[str, Template], photos: Path) -> None:
+    put_photos(photos)
+    definition, account = definition_of(aws["Training"]), Account()
+    run(definition, {}, name="first", call=account.call)
+    put_object = client("s3").put_object
+    put_object(Bucket="data", Key="images/red/new.png", Body=tiny.photo((1, 2, 3)))
+    passed, data = run(definition, {"least_new": 2}, name="check", call=account.call)
+    assert passed == ["Plan", "IsWorthIt", "TooFewNewPhotos"]
+    assert data["plan"]["new"] == 1
+    assert len(account.jobs) == 1
+    passed, data = run(definition, {"least_new": 1}, name="again", call=account.call)
+    assert passed[-1] == "ModelInUseStays"
+    assert data["publication"]["reason"].endswith("(p = 1)")
+    assert ModelStore("data").current().version == ModelStore("data").version_of_job("first")
+
+
+def test_a_failed_job_fails_the_run_and_publishes_nothing(
+    aws: dict[str, Template], photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del photos  # none is stored
+    monkeypatch.setenv("SM_OUTPUT_DIR", str(tmp_path))
+    account = Account()
+    with pytest.raises(StateError, match=r"States\.TaskFailed"):
+        run(definition_of(aws["Training"]), {}, name="empty", call=account.call)
+    assert account.status == 2
+    assert "nothing is stored under s3://data/images" in (tmp_path / "failure").read_text()
+    assert ModelStore("data").versions() == []
+
+
+def test_a_job_that_finds_no_capacity_is_given_up(aws: dict[str, Template], photos: Path) -> None:
+    del photos
+    account = Account(refusals=9)
+    with pytest.raises(StateError, match="ResourceLimitExceeded"):
+        run(definition_of(aws["Training"]), {}, name="poor", call=account.call)
+    assert account.refusals == 9 - 4
+
+
+def test_the_planning_function_refuses_what_it_cannot_use(photos: Path) -> None:
+    from advisor.errors import UsageError
+
+    for event in ({}, {"job": "a", "input": {"least_new": "5"}}, {"job": "a", "input": [1]}):
+        with pytest.raises(UsageError, match="expected the job's name, and least_new"):
+            plan_training.handler(event, None, models=lambda: ModelStore("data"))
+
+
+def test_the_job_is_what_the_settings_say(tmp_path: Path) -> None:
+    training = {
+        "instance": "ml.c5.4xlarge", "spot": False, "time_limit_h": 1, "volume_gb": 99,
+        "schedule": "rate(7 days)", "check": "rate(1 day)", "new_photos": 50,
+        "publish_max_p": 0.2, "hyperparameters": {"min-images": "50"},
+    }  # fmt: skip
+    templates = synthesize(tmp_path, training=training)
+    job = definition_of(templates["Training"])["States"]["Train"]["Parameters"]
+    assert job["ResourceConfig"] == {
+        "InstanceCount": 1, "InstanceType": "ml.c5.4xlarge", "VolumeSizeInGB": 99,
+    }  # fmt: skip
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+    assert "EnableManagedSpotTraining" not in job
+    assert json.loads(job["HyperParameters"]["min-images"]) == "50"
+    starts = resources(templates["Training"], "AWS::Scheduler::Schedule")
+    assert {(one["ScheduleExpression"], one["Target"]["Input"]) for one in starts} == {
+        ("rate(7 days)", "{}"), ("rate(1 day)", '{"least_new":50}'),
+    }  # fmt: skip
+    assert '"ADVISOR_PUBLISH_MAX_P": "0.2"' in json.dumps(templates["Service"])
+
+
+def test_a_spot_job_keeps_checkpoints_and_is_cheap_by_default(aws: dict[str, Template]) -> None:
+    job = definition_of(aws["Training"])["States"]["Train"]["Parameters"]
+    assert job["EnableManagedSpotTraining"] is True
+    stopping = job["StoppingCondition"]
+    assert stopping["MaxWaitTimeInSeconds"] >= stopping["MaxRuntimeInSeconds"]
+    assert job["CheckpointConfig"]["S3Uri.$"].startswith("States.Format('s3://data/models/checkpo")
+
+
+def test_nothing_trains_by_itself_unless_the_settings_say_so(aws: dict[str, Template]) -> None:
+    assert resources(aws["Training"], "AWS::Scheduler::Schedule") == []
+
+
+def test_the_training_job_may_touch_only_what_it_uses(aws: dict[str, Template]) -> None:
+    statements = [
+        statement
+        for name, one in aws["Training"]["Resources"].items()
+        if one["Type"] == "AWS::IAM::Policy" and name.startswith("JobRole")
+        for statement in one["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    written = [json.dumps(one["Resource"]) for one in statements if one["Action"] == "s3:PutObject"]
+    assert len(written) == 1
+    for prefix in ("models/bundles/*", "models/jobs/*", "models/checkpoints/*"):
+        assert prefix in written[0]
+    assert "current.json" not in json.dumps(statements)  # publishing is not the job's to do
+    assert "s3:Delete" not in json.dumps(statements)
+
+
+def test_a_failed_training_is_an_alarm(aws: dict[str, Template]) -> None:
+    alarms = resources(aws["Training"], "AWS::CloudWatch::Alarm")
+    assert {one["MetricName"] for one in alarms} == {"ExecutionsFailed", "ExecutionsTimedOut"}
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ([], "training is []; expected an object"),
+        ({"size": 1}, "training has 'size'; expected some of instance, spot"),
+        ({"instance": "m5.xlarge"}, "training.instance is 'm5.xlarge'; expected an instance type"),
+        ({"spot": "yes"}, "training.spot is 'yes'; expected true or false"),
+        ({"time_limit_h": 0}, "training.time_limit_h is 0; expected hours"),
+        ({"new_photos": True}, "training.new_photos is True; expected a number"),
+        ({"schedule": "weekly"}, "training.schedule is 'weekly'; expected a schedule like"),
+        ({"publish_max_p": 5}, "training.publish_max_p is 5; expected 0 to 1"),
+        ({"hyperparameters": {"seed": 1}}, "training.hyperparameters is {'seed': 1}; expected te"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(training: Any, said: str) -> None:
+    with pytest.raises(TrainingError) as error:
+        read_training(training)
+    assert str(error.value).startswith(said)
