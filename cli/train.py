@@ -55,6 +55,11 @@ INTERRUPTED_STATUS = 130
     help="Labels that people gave, a JSON line each (or an s3:// URI); they override the shop's.",
 )
 @click.option("--tensorboard", metavar="DIR", help="Write the figures for TensorBoard there, too.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float16", "float32"]),
+    help="Of the model's weights. Default: float16, unless it would not answer alike.",
+)
 @click.option("--seed", type=int, help="Of all that is left to chance. Default: 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
@@ -73,6 +78,7 @@ def command(
     fine_tune: str | None,
     frozen: bool,
     epochs: int | None,
+    precision: str | None,
     corrections: str | None,
     tensorboard: str | None,
     seed: int | None,
@@ -104,6 +110,7 @@ def command(
         "holdout_shop": holdout_shop,
         "fine_tune": FROZEN if frozen else fine_tune,
         "epochs": epochs,
+        "precision": precision,
         "corrections": corrections,
         "seed": seed,
     }

@@ -10,6 +10,8 @@ DEFAULT_BACKBONE = "mobilenet_v2_050_224"
 AUTO = "auto"  # fine-tune if the backbone can be
 ALL = "all"
 FROZEN = "0"
+FLOAT16 = "float16"
+FLOAT32 = "float32"
 _AUTO_BLOCKS = 12  # of MobileNet V2: all that come after `block_5_add`
 
 
@@ -26,6 +28,7 @@ class TrainingConfig:
     test_percent: int = 10
     validation_percent: int = 10
     holdout_shop: str = ""  # measured on its photos alone, and trained on none of them
+    precision: str = FLOAT16  # of the .tflite's weights; FLOAT32 where it would not answer alike
     cache_gb: float = 10.0  # what runs leave for the next one at most: some 60,000 decoded photos
     seed: int = 0  # of the head's first weights and its sampling; the split follows content alone
     # On 609 clothing photos held out of training, two seeds: .805 right, calibrated by a
@@ -62,6 +65,7 @@ class TrainingConfig:
         return {AUTO: _AUTO_BLOCKS, ALL: 10_000}.get(self.fine_tune) or int(self.fine_tune)
 
     def __post_init__(self) -> None:
+        self._check_words()
         least_of = {"steps": 1, "min_images": 1, "batch_size": 1, "seed": 0, "epochs": 1,
                     "fine_tune_photos": 1, "fine_tune_batch": 1}  # fmt: skip
         for name, least in least_of.items():
@@ -76,10 +80,6 @@ class TrainingConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 1")
         if not 0 < self.min_area <= self.max_area < float("inf"):
             raise UsageError(f"areas of {self.min_area} to {self.max_area}; expected more than 0")
-        if self.fine_tune not in {AUTO, ALL} and not self.fine_tune.isdecimal():
-            raise UsageError(
-                f"fine_tune is {self.fine_tune!r}; expected a number of blocks, {AUTO!r} or {ALL!r}"
-            )
         if not 1 <= self.max_aspect < float("inf"):
             raise UsageError(f"max_aspect is {self.max_aspect}; expected 1 or more")
         for name, least in (("test_percent", 1), ("validation_percent", 0)):
@@ -89,4 +89,14 @@ class TrainingConfig:
             raise UsageError(
                 f"{self.test_percent} % test and {self.validation_percent} % validation photos "
                 "leave too few to train on; together at most 90"
+            )
+
+    def _check_words(self) -> None:
+        if self.precision not in {FLOAT16, FLOAT32}:
+            raise UsageError(
+                f"precision is {self.precision!r}; expected {FLOAT16!r} or {FLOAT32!r}"
+            )
+        if self.fine_tune not in {AUTO, ALL} and not self.fine_tune.isdecimal():
+            raise UsageError(
+                f"fine_tune is {self.fine_tune!r}; expected a number of blocks, {AUTO!r} or {ALL!r}"
             )

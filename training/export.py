@@ -19,6 +19,7 @@ from advisor.vision.bundle_info import GOLDEN, LABELS, MODEL, Backbone, BundleIn
 from advisor.vision.images import PREPROCESSING_ID, decode
 from advisor.vision.interpreter import Model
 from training.backbones import Weights
+from training.config import FLOAT16
 from training.graph import build_graph
 from training.head import Head, put_head
 from training.tensorflow_process import in_tensorflow
@@ -40,20 +41,25 @@ class Made:
 
 
 def cached_graph(
-    weights: Weights, label_count: int, cache: Path, say: Callable[[str], None]
+    weights: Weights,
+    label_count: int,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    precision: str = FLOAT16,
 ) -> bytes:
     """The backbone's graph with a placeholder head, converted once for all runs.
 
     Raises: BackboneError if the weights are no backbone, a gate is not passed, or TensorFlow
         is not installed.
     """
-    recipe = f"{weights.sha256} {weights.kind.value} {label_count} {_converter()} 1"
+    recipe = f"{weights.sha256} {weights.kind.value} {label_count} {_converter()} {precision} 1"
     path = cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
     if path.is_file():
         os.utime(path)  # the least recently used go first when the cache is pruned
         return path.read_bytes()
     say(f"Converting {weights.name} with TensorFlow, once for {label_count} labels")
-    graph = in_tensorflow(build_graph, weights, label_count)
+    graph = in_tensorflow(build_graph, weights, label_count, precision)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     partial.write_bytes(graph)

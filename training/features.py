@@ -16,6 +16,7 @@ from advisor.errors import UnreadableImageError, UsageError
 from advisor.vision.images import PREPROCESSING_ID, decode, image_id
 from advisor.vision.interpreter import Model
 from training.backbones import Weights
+from training.config import FLOAT16
 from training.dataset import PhotoFile
 from training.duplicates import Fingerprint, fingerprint
 from training.head import FloatArray
@@ -53,9 +54,11 @@ class FeatureCache:
     Raises: UsageError, from every method, if the file cannot be read or written.
     """
 
-    def __init__(self, folder: Path, weights: Weights) -> None:
+    def __init__(self, folder: Path, weights: Weights, precision: str = FLOAT16) -> None:
         # The kind, too: one .h5 file can be a backbone as it is, or a box of layers for another.
         recipe = f"{weights.sha256} {weights.kind.value} {PREPROCESSING_ID}"
+        if precision != FLOAT16:
+            recipe += f" {precision}"
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.sqlite"
         with self._connect() as connection:

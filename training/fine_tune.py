@@ -19,6 +19,7 @@ import numpy.typing as npt
 from advisor.errors import NotTunableError
 from advisor.vision.images import SIZE
 from training.backbones import Weights
+from training.config import FLOAT16
 from training.graph import convert, embed, load_backbone, scaled
 from training.head import FloatArray, Head
 from training.pixels import Pixels
@@ -81,6 +82,7 @@ class FineTuneJob:
     validation: npt.NDArray[np.int64]
     recipe: FineTuneRecipe
     checkpoint: Path
+    precision: str = FLOAT16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,9 @@ def fine_tune(job: FineTuneJob) -> FineTuned:
     run.keep_best()
     # Photos of the kind it has learnt: on noise, float16 moves a tuned embedding by .02.
     photos = job.pixels.read([*job.validation[:_PARITY_PHOTOS, 0], *job.train[:_PARITY_PHOTOS, 0]])
-    graph = convert(backbone, job.weights, len(job.head.bias), photos=photos)
+    graph = convert(
+        backbone, job.weights, len(job.head.bias), photos=photos, precision=job.precision
+    )
     return FineTuned(
         graph=graph,
         head=run.head(),

@@ -16,6 +16,7 @@ from advisor.errors import BackboneError
 from advisor.vision.images import SIZE
 from advisor.vision.interpreter import EMBEDDING, INPUT, PROBABILITIES, Model
 from training.backbones import Kind, Weights
+from training.config import FLOAT16, FLOAT32
 from training.head import placeholder
 
 # Of an embedding's length: float16 weights moved it by .018 at most (fine-tuned; .005 frozen), a
@@ -30,41 +31,60 @@ _RANGES = {  # what a backbone of the kind takes
 }
 
 
-def build_graph(weights: Weights, label_count: int) -> bytes:
-    """A float16 TFLite file with the placeholder of head.py as its head.
+def build_graph(weights: Weights, label_count: int, precision: str = FLOAT16) -> bytes:
+    """A TFLite file with the placeholder of head.py as its head.
 
+    precision: of its weights; FLOAT16 becomes FLOAT32 where the former would not be equal.
     Gates: no variable is read at run time (a wrongly converted graph is a few KB of
     READ_VARIABLE that answers NaN), the file holds all its weights, both outputs are finite
     and those of Keras.
     Raises: BackboneError if the weights are no backbone, or a gate is not passed.
     """
-    return convert(load_backbone(weights), weights, label_count, photos=_test_photos())
+    backbone = load_backbone(weights)
+    return convert(backbone, weights, label_count, photos=_test_photos(), precision=precision)
 
 
 def convert(
-    backbone: Any, weights: Weights, label_count: int, *, photos: npt.NDArray[np.uint8]
+    backbone: Any,
+    weights: Weights,
+    label_count: int,
+    *,
+    photos: npt.NDArray[np.uint8],
+    precision: str,
 ) -> bytes:
     """As build_graph, of a backbone that load_backbone gave and that may have been tuned since.
 
     photos: decoded, uint8 (photos, 224, 224, 3), on which the graph must agree with Keras.
     """
+    model = _with_head(backbone, weights, label_count)
+    if precision == FLOAT16:
+        content = _converted(model, weights, FLOAT16)
+        if not _difference(content, model, photos):
+            return content
+    content = _converted(model, weights, FLOAT32)
+    difference = _difference(content, model, photos)
+    if difference:
+        raise BackboneError(difference)
+    return content
+
+
+def _converted(model: Any, weights: Weights, precision: str) -> bytes:
     import tensorflow as tf  # noqa: PLC0415 (4 s; this module is imported without it)
 
-    model = _with_head(backbone, weights, label_count)
     with tempfile.TemporaryDirectory() as folder:
         # Through an exported SavedModel: a tf.Module around a Keras model loses its variables.
         try:
             model.export(folder, format="tf_saved_model", verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
+            if precision == FLOAT16:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.target_spec.supported_types = [tf.float16]
             content: bytes = converter.convert()
         except Exception as error:  # an operation that TFLite lacks shows as one of many types
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackboneError(f"{weights.path} cannot become a .tflite: {reason}") from error
     _check_no_variables(content)
-    _check_size(content, model)
-    _check_parity(content, model, photos)
+    _check_size(content, model, width=2 if precision == FLOAT16 else 4)
     return content
 
 
@@ -160,14 +180,15 @@ def _check_no_variables(content: bytes) -> None:
         raise BackboneError("the converted graph reads variables that a .tflite does not hold")
 
 
-def _check_size(content: bytes, model: Any) -> None:
+def _check_size(content: bytes, model: Any, *, width: int) -> None:
     kernels = [w for w in model.weights if len(w.shape) > 1]  # batch norms fold into these
-    least = 2 * sum(int(np.prod(kernel.shape)) for kernel in kernels)
+    least = width * sum(int(np.prod(kernel.shape)) for kernel in kernels)
     if len(content) < least:
         raise BackboneError(f"the converted graph has {len(content)} bytes; at least {least} due")
 
 
-def _check_parity(content: bytes, model: Any, photos: npt.NDArray[np.uint8]) -> None:
+def _difference(content: bytes, model: Any, photos: npt.NDArray[np.uint8]) -> str:
+    """How the graph differs from Keras by more than is allowed, "" if it does not."""
     converted = Model(content)
     expected = model.predict(photos, verbose=0)
     outputs = [converted.run(photo) for photo in photos]
@@ -176,17 +197,18 @@ def _check_parity(content: bytes, model: Any, photos: npt.NDArray[np.uint8]) -> 
     lengths = np.maximum(np.linalg.norm(want, axis=1), 1e-6)
     distance = float((np.linalg.norm(got - want, axis=1) / lengths).max())
     if not distance <= EMBEDDING_TOLERANCE:  # also true of NaN
-        raise BackboneError(
+        return (
             f"the converted graph's embeddings differ from Keras' by {distance:.3g} of their "
             f"length; at most {EMBEDDING_TOLERANCE} is allowed"
         )
     got = np.stack([output.probabilities for output in outputs])
     difference = float(np.abs(got - expected[PROBABILITIES]).max())
     if not difference <= PARITY_TOLERANCE:
-        raise BackboneError(
+        return (
             f"the converted graph's probabilities differ from Keras' by {difference:.3g}; "
             f"at most {PARITY_TOLERANCE} is allowed"
         )
+    return ""
 
 
 def _test_photos() -> npt.NDArray[np.uint8]:

@@ -102,9 +102,10 @@ def put_head(graph: bytes, head: Head) -> bytes:
     Raises: BackboneError if the placeholder is not there exactly once.
     """
     old = placeholder(*head.kernel.shape)
+    kind = np.float16 if _bytes(old.kernel.T, np.float16) in graph else np.float32
     # A TFLite fully connected layer keeps its kernel as (labels, features).
-    graph = _replace_once(graph, _float16(old.kernel.T), _float16(head.kernel.T))
-    return _replace_once(graph, _float16(old.bias), _float16(head.bias))
+    graph = _replace_once(graph, _bytes(old.kernel.T, kind), _bytes(head.kernel.T, kind))
+    return _replace_once(graph, _bytes(old.bias, kind), _bytes(head.bias, kind))
 
 
 def softmax(logits: FloatArray) -> FloatArray:
@@ -139,8 +140,8 @@ def _rounded(kernel: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]) -
     )
 
 
-def _float16(array: FloatArray) -> bytes:
-    return np.ascontiguousarray(array, np.float16).tobytes()
+def _bytes(array: FloatArray, kind: type[np.floating]) -> bytes:
+    return np.ascontiguousarray(array, kind).tobytes()
 
 
 def _replace_once(graph: bytes, old: bytes, new: bytes) -> bytes:

@@ -108,8 +108,8 @@ def train(
         files,
         labels,
         config,
-        FeatureCache(cache / "features", weights),
-        graph=lambda: cached_graph(weights, len(labels), cache, say),
+        FeatureCache(cache / "features", weights, config.precision),
+        graph=lambda: cached_graph(weights, len(labels), cache, say, precision=config.precision),
         progress=progress,
     )
     _tell(selection, config, say)
@@ -161,7 +161,7 @@ def fit(
     if config.blocks:
         tuned = tune(selection, weights, head, config, cache=cache, say=say, progress=progress)
     if tuned is None:
-        graph = cached_graph(weights, len(selection.labels), cache, say)
+        graph = cached_graph(weights, len(selection.labels), cache, say, precision=config.precision)
     else:
         graph, head, held_out = tuned.result.graph, tuned.result.head, tuned.held_out
         training["validation_accuracies"] = tuned.result.accuracies

@@ -93,6 +93,7 @@ def _job(
         validation=rows[len(train) :],
         recipe=recipe,
         checkpoint=cache / "checkpoints" / f"{name}.npz",
+        precision=config.precision,
     )
 
 

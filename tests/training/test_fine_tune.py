@@ -16,13 +16,14 @@ from advisor.vision.interpreter import Model
 from cli import train as train_command
 from tests.training import tiny
 from training import fine_tune as module
+from training import graph
 from training.backbones import local
-from training.config import ALL, AUTO, FROZEN, TrainingConfig
+from training.config import ALL, AUTO, FLOAT32, FROZEN, TrainingConfig
 from training.dataset import scan
 from training.features import Read
 from training.fine_tune import FineTuneJob, FineTuneRecipe, fine_tune
 from training.graph import build_graph, load_backbone
-from training.head import Head
+from training.head import Head, put_head
 from training.pixels import Pixels, write_pixels
 from training.tensorflow_process import follow_in_tensorflow
 from training.train import train
@@ -71,6 +72,10 @@ def _examine(photos: Path) -> dict[str, Any]:
     _interrupt(replace(job, checkpoint=folder / "cut.npz"), epoch=2)
     found["resumed"] = fine_tune(replace(job, checkpoint=folder / "cut.npz"))
     found["frozen saved model"] = build_graph(local(folder / "small"), tiny.LABEL_COUNT)
+    found["float32"] = build_graph(job.weights, tiny.LABEL_COUNT, FLOAT32)
+    allowed, graph.EMBEDDING_TOLERANCE = graph.EMBEDDING_TOLERANCE, 1e-5  # type: ignore[misc]
+    found["fallen back"] = build_graph(job.weights, tiny.LABEL_COUNT)
+    graph.EMBEDDING_TOLERANCE = allowed  # type: ignore[misc]
     found["saved model"] = fine_tune(
         replace(job, weights=local(folder / "small"), checkpoint=folder / "saved.npz")
     )
@@ -240,6 +245,19 @@ def test_a_saved_model_is_fine_tuned_too(seen: dict[str, Any]) -> None:
     )
     assert np.abs(frozen - tuned).max() > 1e-3
     assert max(seen["saved model"].accuracies) > 0.5
+
+
+def test_float32_takes_a_head_as_float16_does(seen: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    head = Head(rng.normal(0, 0.1, (FEATURES, 3)).astype(np.float32), np.ones(3, np.float32))
+    photo = Pixels(seen["folder"] / "pixels.u8").read([0])[0]
+    output = Model(put_head(seen["float32"], head)).run(photo)
+    assert np.allclose(output.probabilities, head.probabilities(output.embedding), atol=1e-5)
+    assert seen["float32"] != seen["frozen"]
+
+
+def test_what_float16_would_change_too_much_stays_float32(seen: dict[str, Any]) -> None:
+    assert seen["fallen back"] == seen["float32"]
 
 
 def test_distortions_depend_on_the_seed_alone(seen: dict[str, Any]) -> None:
