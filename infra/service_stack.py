@@ -18,6 +18,7 @@ from aws_cdk import aws_s3_notifications as notifications
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -323,6 +324,8 @@ class ServiceStack(Stack):
         self.index.add_to_role_policy(
             iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.data.bucket_arn])
         )
+        # What a crawl has found is listed when it ends.
+        self.closed.add_subscription(subscriptions.LambdaSubscription(self.index))
         scheduler.Schedule(
             self,
             "IndexSchedule",

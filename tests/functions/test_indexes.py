@@ -51,12 +51,12 @@ def shelve(version: str, label: str, sku: str, angle: float) -> None:
     )  # fmt: skip
 
 
-def index(tmp_path: Path, **event: Any) -> dict[str, Any]:
+def index(tmp_path: Path, *, keep_s: float = -5, **event: Any) -> dict[str, Any]:
     def services() -> Services:
         return Services(
             data_bucket="data", models=ModelStore("data"), embeddings=EMBEDDINGS,
-            indexes=IndexStore("data", tmp_path / "indexing"), catalog=CATALOG,
-            listings=ListingStore("data", tmp_path / "listing"),
+            indexes=IndexStore("data", tmp_path / "indexing", keep_s=keep_s), catalog=CATALOG,
+            listings=ListingStore("data", tmp_path / "listing", keep_s=keep_s),
         )  # fmt: skip
 
     return handler(event, None, services=services)
@@ -159,6 +159,22 @@ def test_indexes_that_no_reader_asks_for_are_removed(tmp_path: Path) -> None:
     builds = {key.rpartition("/")[0] for key in keys if key.startswith("index/m1/")}
     assert len(builds) == 2  # the one in use, and the one before, which may be being read
     assert CURRENT in keys
+
+
+def test_what_another_build_may_be_about_to_publish_is_not_removed(tmp_path: Path) -> None:
+    publish_model("m1", "shoes")
+    shelve("m1", "shoes", "a", 0.0)
+    sell("one", "a", "Runner", "footwear")
+    for name in ("index/m1/shoes/other/coarse.npy", "listing/other.sqlite"):
+        client("s3").put_object(Bucket="data", Key=name, Body=b"-")
+    index(tmp_path, keep_s=3600)
+    keys = [one["Key"] for one in client("s3").list_objects_v2(Bucket="data")["Contents"]]
+    assert {"index/m1/shoes/other/coarse.npy", "listing/other.sqlite"} <= set(keys)
+    index(tmp_path, keep_s=-5)
+    shelve("m1", "shoes", "b", 0.0)
+    index(tmp_path, keep_s=-5)
+    keys = [one["Key"] for one in client("s3").list_objects_v2(Bucket="data")["Contents"]]
+    assert not {"index/m1/shoes/other/coarse.npy", "listing/other.sqlite"} & set(keys)
 
 
 def test_a_build_that_fails_leaves_the_one_in_use(

@@ -67,6 +67,16 @@ def test_one_odd_photo_of_several_is_no_disagreement() -> None:
     assert disagreements(votes, map_categories(votes)) == []
 
 
+def test_a_products_photos_are_averaged() -> None:
+    votes = [
+        *(vote(f"p{n}", "shoes") for n in range(5)),
+        vote("fern", "plants", 0.9, photo="1"),
+        vote("fern", "plants", 0.7, photo="2"),
+    ]
+    [found] = disagreements(votes, map_categories(votes))
+    assert (found.probability, found.photo) == (pytest.approx(0.8), "1")
+
+
 def test_who_disagrees_with_a_pin_is_told() -> None:
     votes = [vote("a", "shoes")]
     pinned = map_categories(votes, {("one", "footwear"): "plants"})

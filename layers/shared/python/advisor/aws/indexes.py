@@ -31,6 +31,7 @@ from advisor.naming import path_segment
 
 ROOT = "index/"
 CURRENT = f"{ROOT}current.json"
+KEEP_S = 3600.0  # longer than the function may run
 PHOTOS_PER_PRODUCT = 4  # so many photos are looked at for one product that is asked for
 
 
@@ -58,10 +59,14 @@ class CurrentIndexes:
 
 @dataclass(frozen=True)
 class IndexStore:
-    """The indexes of one bucket. cache: a folder where those in use are kept on disk."""
+    """The indexes of one bucket. cache: a folder where those in use are kept on disk.
+
+    keep_s: what is younger is not removed: another build may be about to publish it.
+    """
 
     bucket: str
     cache: Path
+    keep_s: float = KEEP_S
 
     def current(self) -> CurrentIndexes | None:
         """The indexes in use; None before the first were built."""
@@ -138,7 +143,9 @@ class IndexStore:
             gone = [
                 {"Key": one["Key"]}
                 for one in page.get("Contents", ())
-                if one["Key"] != CURRENT and f"{one['Key'].rpartition('/')[0]}/" not in keep
+                if one["Key"] != CURRENT
+                and time.time() - one["LastModified"].timestamp() >= self.keep_s
+                and f"{one['Key'].rpartition('/')[0]}/" not in keep
             ]
             if gone:
                 client("s3").delete_objects(Bucket=self.bucket, Delete={"Objects": gone})

@@ -28,15 +28,20 @@ from advisor.errors import DataError
 ROOT = "listing/"
 CURRENT = f"{ROOT}current.json"
 PINS = "catalog/pins.json"
+KEEP_S = 3600.0  # longer than the function may run
 MOST_DISAGREEMENTS = 1_000  # a person looks at the most confident first
 
 
 @dataclass(frozen=True)
 class ListingStore:
-    """The list of one bucket. cache: a folder where the one in use is kept on disk."""
+    """The list of one bucket. cache: a folder where the one in use is kept on disk.
+
+    keep_s: what is younger is not removed: another build may be about to publish it.
+    """
 
     bucket: str
     cache: Path
+    keep_s: float = KEEP_S
 
     def build(self, products: Iterable[Product], votes: Sequence[Vote]) -> int:
         """Make the list anew and put it into use, in one write; returns its products."""
@@ -115,7 +120,9 @@ class ListingStore:
             gone = [
                 {"Key": one["Key"]}
                 for one in page.get("Contents", ())
-                if one["Key"].endswith(".sqlite") and one["Key"] not in kept
+                if one["Key"].endswith(".sqlite")
+                and one["Key"] not in kept
+                and time.time() - one["LastModified"].timestamp() >= self.keep_s
             ]
             if gone:
                 client("s3").delete_objects(Bucket=self.bucket, Delete={"Objects": gone})
