@@ -12,7 +12,7 @@ from pathlib import Path
 from advisor.errors import DataError
 from advisor.naming import label_of
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 PRODUCTS = "photos.jsonl"
 MAX_LABELS = 1_000  # a table of ten thousand by ten thousand would measure, and help, nobody
 

@@ -137,7 +137,18 @@ def test_robots_rules_are_looked_up_by_the_first_word_of_the_agent() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rgb.jpg", "progressive.jpg", "rgb.png", "animated.gif", "rgb.webp", "alpha.webp"]
+    "name",
+    [
+        "rgb.jpg",
+        "progressive.jpg",
+        "rgb.png",
+        "animated.gif",
+        "rgb.webp",
+        "alpha.webp",
+        "rgb.avif",
+        "alpha.avif",
+        "animated.avif",
+    ],
 )
 def test_reads_the_size_of_a_photo_off_its_header(name: str) -> None:
     from PIL import Image

@@ -151,8 +151,12 @@ def test_a_photo_is_known_by_its_bytes() -> None:
     assert photo is not None
     assert (photo.sku, photo.content_type, photo.extension) == ("1", "image/jpeg", "jpg")
     assert photo.data == JPEG
-    page = replace(body, body=b"<html>", headers={"content-type": "image/jpeg"})
-    assert _decide(PHOTO, page).errors == ("not an image",)
+    avif = _decide(PHOTO, replace(body, body=b"\x00\x00\x00\x20ftypavif" + bytes(20))).photo
+    assert avif is not None
+    assert (avif.content_type, avif.extension) == ("image/avif", "avif")
+    for other in (b"<html>", b"\x00\x00\x00\x20ftypheic" + bytes(20)):
+        page = replace(body, body=other, headers={"content-type": "image/jpeg"})
+        assert _decide(PHOTO, page).errors == ("not an image",)
 
 
 def test_a_photo_of_a_few_pixels_is_dropped() -> None:

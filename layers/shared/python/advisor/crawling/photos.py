@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 
-EXTENSIONS = ("jpg", "png", "gif", "bmp", "webp")
+EXTENSIONS = ("jpg", "png", "gif", "bmp", "webp", "avif")
 _MAGIC = (
     (b"\xff\xd8\xff", "image/jpeg", "jpg"),
     (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
@@ -14,6 +15,7 @@ _MAGIC = (
     (b"GIF89a", "image/gif", "gif"),
     (b"BM", "image/bmp", "bmp"),
 )
+_ISPE = re.compile(rb"ispe.{4}(.{8})", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ def image_type(data: bytes) -> tuple[str, str] | None:
     """(content type, file extension) of an encoded image, or None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp", "webp"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):  # not its relatives, as HEIC
+        return "image/avif", "avif"
     for magic, content_type, extension in _MAGIC:
         if data.startswith(magic):
             return content_type, extension
@@ -117,7 +121,13 @@ def _webp_pixels(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def _avif_pixels(data: bytes) -> tuple[int, int] | None:
+    """The largest of its images (ISO/IEC 23008-12, 6.5.3): others are its alpha or its tiles."""
+    return max((struct.unpack(">II", one[1]) for one in _ISPE.finditer(data[:65536])), default=None)
+
+
 _PIXELS = {
+    "avif": _avif_pixels,
     "png": _png_pixels,
     "gif": _gif_pixels,
     "bmp": _bmp_pixels,
