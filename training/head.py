@@ -16,6 +16,7 @@ from advisor.errors import BackboneError
 
 FloatArray = npt.NDArray[np.float32]
 _CHUNK = 4096
+_WATCH_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,24 @@ class HeadRecipe:
     learning_rate: float
     weight_decay: float
     seed: int
+    head_smoothing: float = 0.0
+    patience: int = 0
 
 
 def train_head(
-    features: FloatArray, targets: npt.NDArray[np.int64], label_count: int, recipe: HeadRecipe
+    features: FloatArray,
+    targets: npt.NDArray[np.int64],
+    label_count: int,
+    recipe: HeadRecipe,
+    *,
+    held_out: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
 ) -> Head:
     """Fit a softmax head with Adam on batches in which every label is equally likely.
 
     features: float32 (photos, features). targets: (photos,), indices of labels, each label at
-    least once. The same arguments give the same head.
+    least once. held_out: as features and targets, of validation photos; where their loss has not
+    fallen for recipe.patience hundred steps, training ends, and the head of the lowest is given.
+    The same arguments give the same head.
     """
     rng = np.random.default_rng(recipe.seed)
     mean, scale = _mean_and_scale(features)  # folded back into the head below
@@ -55,6 +65,8 @@ def train_head(
     kernel = np.zeros((features.shape[1], label_count), np.float32)
     bias = np.zeros(label_count, np.float32)
     adam_kernel, adam_bias = _Adam.like(kernel), _Adam.like(bias)
+    watched = recipe.patience and held_out is not None and len(held_out[1]) > 0
+    best, lowest, waited = (kernel.copy(), bias.copy()), np.inf, 0
     for step in range(1, recipe.steps + 1):
         labels = rng.integers(0, label_count, recipe.batch_size)
         draws = rng.random(recipe.batch_size)
@@ -66,12 +78,23 @@ def train_head(
         )
         batch = (features[rows] - mean) / scale
         error = softmax(batch @ kernel + bias)
-        error[np.arange(len(rows)), labels] -= 1.0  # gradient of the cross-entropy
+        # The gradient of the cross-entropy with smoothed labels.
+        error[np.arange(len(rows)), labels] -= 1.0 - recipe.head_smoothing
+        error -= recipe.head_smoothing / label_count
         error /= len(rows)
         # Cosine decay: the last steps average out the noise of the sampling.
         rate = recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * step / recipe.steps))
         kernel -= rate * (adam_kernel.step(batch.T @ error, step) + recipe.weight_decay * kernel)
         bias -= rate * adam_bias.step(error.sum(0), step)
+        if watched and held_out is not None and step % _WATCH_EVERY == 0:
+            loss = _loss(np.asarray((held_out[0] - mean) / scale @ kernel + bias), held_out[1])
+            waited = 0 if loss < lowest else waited + 1
+            if loss < lowest:
+                best, lowest = (kernel.copy(), bias.copy()), loss
+            if waited == recipe.patience:
+                break
+    if watched:
+        kernel, bias = best
     return _rounded(kernel / scale[:, np.newaxis], bias - (mean / scale) @ kernel)
 
 
@@ -82,6 +105,11 @@ def _mean_and_scale(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     for start in range(0, len(features), _CHUNK):
         squares += ((features[start : start + _CHUNK] - mean) ** 2).sum(0)
     return mean, (np.sqrt(squares / len(features)) + 1e-3).astype(np.float32)
+
+
+def _loss(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.int64]) -> float:
+    chosen = softmax(np.asarray(logits, np.float32))[np.arange(len(targets)), targets]
+    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
 
 def calibrated(head: Head, temperature: float) -> Head:

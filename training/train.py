@@ -154,8 +154,8 @@ def fit(
     """
     features, targets = selection.matrix(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
-    head = train_head(features, targets, len(selection.labels), recipe)
     held_out, truth = selection.matrix(Side.VALIDATION)
+    head = train_head(features, targets, len(selection.labels), recipe, held_out=(held_out, truth))
     training = asdict(config)
     tuned = None
     if config.blocks:

@@ -57,6 +57,32 @@ def test_equal_seeds_give_equal_heads() -> None:
     assert not np.array_equal(one.kernel, other.kernel)
 
 
+def test_smoothed_labels_make_a_head_less_sure() -> None:
+    features, targets = clusters(50)
+    plain, smoothed = (train_head(features, targets, 3, replace(RECIPE, head_smoothing=share))
+                       for share in (0.0, 0.2))  # fmt: skip
+    sure = [head.probabilities(features).max(axis=1).mean() for head in (plain, smoothed)]
+    assert sure[1] < sure[0] - 0.05
+    assert min(recalls(smoothed, *clusters(50, seed=9))) > 0.9
+
+
+def test_training_ends_when_validation_gets_worse() -> None:
+    features, targets = clusters(20, apart=0.5)
+    unseen, truth = clusters(20, seed=9, apart=0.5)
+    recipe = replace(RECIPE, steps=3000, learning_rate=0.05)
+
+    def loss(head: Head) -> float:
+        return float(-np.log(head.probabilities(unseen)[np.arange(len(truth)), truth]).mean())
+
+    late = train_head(features, targets, 3, recipe, held_out=(unseen, truth))
+    stopped = train_head(features, targets, 3, replace(recipe, patience=2),
+                         held_out=(unseen, truth))  # fmt: skip
+    assert loss(stopped) < loss(late)
+    nobody = (unseen[:0], truth[:0])
+    unwatched = train_head(features, targets, 3, replace(recipe, patience=2), held_out=nobody)
+    assert np.array_equal(unwatched.kernel, late.kernel)
+
+
 def test_a_head_put_into_the_graph_computes_what_numpy_does() -> None:
     rng = np.random.default_rng(0)
     head = Head(
