@@ -158,3 +158,8 @@ def test_reads_the_size_of_a_photo_off_its_header(name: str) -> None:
         assert pixels_of(data) == image.size
     for end in range(min(len(data), 40)):
         pixels_of(data[:end])
+
+
+def test_an_avif_is_as_large_as_its_largest_image() -> None:
+    sizes = [b"ispe" + bytes(4) + size.to_bytes(4) * 2 for size in (64, 640, 64)]  # tiles, whole
+    assert pixels_of(b"\x00\x00\x00\x20ftypavif" + b"".join(sizes)) == (640, 640)

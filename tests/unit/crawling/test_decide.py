@@ -9,7 +9,8 @@ import pytest
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.decide import Outcome, decide, decide_failure
 from advisor.crawling.items import Item
-from advisor.crawling.messages import Page, Request, Response
+from advisor.crawling.messages import Page, Request, Response, body_hash
+from advisor.crawling.recall import Known
 from advisor.crawling.spiders.base import ParsedPage
 from advisor.crawling.stages import DEFAULT_STAGES, Stage
 from advisor.errors import FetchError
@@ -157,6 +158,19 @@ def test_a_photo_is_known_by_its_bytes() -> None:
     for other in (b"<html>", b"\x00\x00\x00\x20ftypheic" + bytes(20)):
         page = replace(body, body=other, headers={"content-type": "image/jpeg"})
         assert _decide(PHOTO, page).errors == ("not an image",)
+
+
+def test_a_photo_that_did_not_change_costs_no_bytes_and_keeps_what_304_leaves_out() -> None:
+    earlier = {"etag": "1", "content-type": "image/jpeg"}
+    known = Known(body=body_hash(JPEG), headers=earlier, data=JPEG)
+    same = Response(url=PHOTO.url, status=304, headers={"etag": "2"})
+    spider = OneItem(ParsedPage())
+    outcome = decide(
+        PHOTO, same, spider=spider, shop="s", settings=CrawlSettings(), now=0.0, known=known
+    )
+    assert outcome.photo is not None
+    assert (outcome.photo.data, outcome.bytes, outcome.unchanged) == (JPEG, 0, known.body)
+    assert outcome.headers == {"etag": "2", "content-type": "image/jpeg"}
 
 
 def test_a_photo_of_a_few_pixels_is_dropped() -> None:
