@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,6 +97,7 @@ def main() -> int:
 def _function(bundle: Path) -> None:
     """The function's process: a file's name on stdin, a line of JSON on stdout."""
     from advisor.aws.clients import client, table
+    from advisor.aws.watching import PhotoWatch
     from advisor.vision.classifier import Classifier
     from functions.classify.handler import Services, label_photos
 
@@ -136,7 +138,8 @@ def _function(bundle: Path) -> None:
         message = {"messageId": name, "body": json.dumps({"Records": [record]})}
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the last peak
         start = perf_counter()
-        failed = bool(label_photos([message], services)["batchItemFailures"])
+        with redirect_stdout(sys.stderr), PhotoWatch.of("classify") as watch:  # it writes metrics
+            failed = bool(label_photos([message], services, watch)["batchItemFailures"])
         took = perf_counter() - start
         row = rows.last
         said = "failed" if failed else row.reason or row.status

@@ -2,7 +2,8 @@
 
 Context: `local=true` for the emulator; `shops`, a list of shops to crawl on a schedule:
 `{"spider": "harveynorman", "schedule": "rate(1 day)", "base_url"?, "shop"?, "limit"?}`;
-`training`, how and when models are trained (infra/training_settings.py).
+`training`, how and when models are trained (infra/training_settings.py);
+`reserve_concurrency=false` for an account whose quota of concurrent calls is too small for it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
         layer_folder=folder_of,
         shops=read_shops(_context(app, "shops") or []),
         publish_max_p=training.publish_max_p,
+        reserve_concurrency=_context(app, "reserve_concurrency") is not False,
     )
     WebStack(app, f"{PREFIX}-Web", service=service, storage=storage, local=local)
     if not local:  # the emulator knows no SageMaker; `advisor train` does it there

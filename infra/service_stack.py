@@ -8,7 +8,6 @@ from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
@@ -26,6 +25,7 @@ from infra.layers import LAYERS, LayerFolder
 from infra.python_function import PythonFunction
 from infra.shops import ScheduledShop
 from infra.storage_stack import StorageStack
+from infra.watching import WatchedQueue, Watching
 
 # A turn of the crawl ends by itself; then the function may time out, then the lease of the
 # host runs out, then the token is seen again: each longer than the one before.
@@ -35,7 +35,18 @@ CRAWL_WORKERS = 8  # hosts crawled at a time
 CLASSIFY_TIMEOUT_S = 120  # ten messages of ten photos each; the API gives up after 30 s
 PHOTO_WORKERS = 4  # batches of photos classified at a time
 INDEX_DISK_MB = 8192  # the indexes of a million photos take 2.8 GB, two builds of one at a time
+TOKENS_MAX_AGE_S = 3600  # a token may wait 900 s for its host, and be tried again
+PHOTOS_MAX_AGE_S = 900
+# What strangers may cost us (docs/deploy.md counts it in money): requests a second over all of
+# them, and calls at a time. Photos from S3 take PHOTO_WORKERS of classify's.
 THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
+ROUTE_THROTTLES = {
+    "POST /classify": (10, 20),
+    "POST /suggestions": (10, 20),
+    "POST /uploads": (0.1, 10),  # each form lets in 50 MB
+}
+CLASSIFY_CONCURRENCY = 10
+CATALOG_CONCURRENCY = 10
 
 # What each function of the crawl does to which table; a test has them do all of it, and compares.
 CRAWL_ACTIONS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -95,9 +106,11 @@ class ServiceStack(Stack):
         layer_folder: LayerFolder,
         shops: Sequence[ScheduledShop],
         publish_max_p: float,
+        reserve_concurrency: bool,
     ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: functions and API")
         self._storage = storage
+        self._reserve = reserve_concurrency
         self._layers = {
             name: lambda_.LayerVersion(
                 self,
@@ -118,7 +131,26 @@ class ServiceStack(Stack):
         self._publishing(publish_max_p)
         self._planning()
         self.api = self._routes()
-        self._watching()
+        Watching(
+            self,
+            "Watching",
+            functions=(
+                self.start_crawl,
+                self.crawl,
+                self.sweep_crawls,
+                self.crawls,
+                self.classify,
+                self.catalog,
+                self.index,
+                self.publish_model,
+                self.plan_training,
+            ),
+            queues=(
+                WatchedQueue(self.tokens, self._dead_tokens, TOKENS_MAX_AGE_S),
+                WatchedQueue(self.photos, self._dead_photos, PHOTOS_MAX_AGE_S),
+            ),
+            stage=self.stage,
+        )
 
     def _crawling(self, shops: Sequence[ScheduledShop]) -> None:
         storage = self._storage
@@ -251,6 +283,7 @@ class ServiceStack(Stack):
             settings | {"embeddings_table": storage.embeddings.table_name},
             timeout_s=CLASSIFY_TIMEOUT_S,
             memory_mb=1769,  # one whole vCPU
+            concurrency=CLASSIFY_CONCURRENCY,
             description="Labels photos, finds similar products",
             disk_mb=INDEX_DISK_MB,
         )
@@ -287,6 +320,7 @@ class ServiceStack(Stack):
             settings | {"prices_table": storage.prices.table_name},
             timeout_s=15,
             memory_mb=512,
+            concurrency=CATALOG_CONCURRENCY,
             description="Answers for products, prices, images and the model",
         )
         for prefix in ("models/*", "listing/*", "images/*"):  # photos: for who has their address
@@ -379,11 +413,12 @@ class ServiceStack(Stack):
         api = apigateway.HttpApi(
             self, "Api", create_default_stage=False, description="Products Advisor"
         )
+        added: list[apigateway.HttpRoute] = []
         for function, routes in ((self.classify, CLASSIFY_ROUTES), (self.catalog, CATALOG_ROUTES)):
             integration = integrations.HttpLambdaIntegration(f"{function.node.id}Route", function)
             for route in routes:
                 method, path = route.split()
-                api.add_routes(
+                added += api.add_routes(
                     path=path, methods=[apigateway.HttpMethod[method]], integration=integration
                 )
         integration = integrations.HttpLambdaIntegration("CrawlsRoute", self.crawls)
@@ -411,60 +446,16 @@ class ServiceStack(Stack):
             format="$context.requestId $context.identity.sourceIp $context.routeKey"
             " $context.status $context.responseLatency",
         )
+        resource.route_settings = {
+            route: {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": burst}
+            for route, (rate, burst) in ROUTE_THROTTLES.items()
+        }
+        resource.node.add_dependency(*added)  # a stage can limit only routes that are there
+        self.stage = stage
         self.api_domain = f"{api.api_id}.execute-api.{self.region}.{self.url_suffix}"
         CfnOutput(self, "ApiId", value=api.api_id)
         CfnOutput(self, "ApiUrl", value=f"https://{self.api_domain}/api")
         return api
-
-    def _watching(self) -> None:
-        """Alarms for what a person must look at, and one dashboard."""
-        alarms = []
-        for queue, text in (
-            (self._dead_tokens, "A crawl turn failed five times"),
-            (self._dead_photos, "A photo could not be classified in three tries"),
-        ):
-            alarms.append(
-                queue.metric_approximate_number_of_messages_visible().create_alarm(
-                    self,
-                    f"{queue.node.id}Alarm",
-                    alarm_description=text,
-                    threshold=1,
-                    evaluation_periods=1,
-                    treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-                )
-            )
-        functions = (
-            self.start_crawl,
-            self.crawl,
-            self.sweep_crawls,
-            self.crawls,
-            self.classify,
-            self.catalog,
-            self.index,
-            self.publish_model,
-            self.plan_training,
-        )
-        for function in functions:
-            alarms.append(
-                function.metric_errors(period=Duration.minutes(5)).create_alarm(
-                    self,
-                    f"{function.node.id}Errors",
-                    alarm_description=f"{function.node.id} failed",
-                    threshold=1,
-                    evaluation_periods=1,
-                    treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-                )
-            )
-        dashboard = cloudwatch.Dashboard(self, "Dashboard")
-        dashboard.add_widgets(
-            cloudwatch.AlarmStatusWidget(alarms=alarms, width=24, title="Alarms"),
-            cloudwatch.GraphWidget(
-                title="Invocations", left=[one.metric_invocations() for one in functions], width=12
-            ),
-            cloudwatch.GraphWidget(
-                title="Duration", left=[one.metric_duration() for one in functions], width=12
-            ),
-        )
 
     def _function(
         self,
@@ -476,6 +467,7 @@ class ServiceStack(Stack):
         memory_mb: int,
         description: str,
         disk_mb: int = 512,
+        concurrency: int | None = None,
     ) -> PythonFunction:
         function = PythonFunction(
             self,
@@ -486,6 +478,7 @@ class ServiceStack(Stack):
             memory_mb=memory_mb,
             description=description,
             disk_mb=disk_mb,
+            concurrency=concurrency if self._reserve else None,
         )
         CfnOutput(self, f"{function.node.id}Function", value=function.function_name)
         return function

@@ -21,6 +21,7 @@ from advisor.aws.labels import LabelTable
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, upload_form
+from advisor.aws.watching import count_cold_start
 from advisor.catalog.listing import Page, Query
 from advisor.catalog.matching import group
 from advisor.catalog.products import Offer, PricePoint, Product, cheapest_first
@@ -74,6 +75,7 @@ def handler(
     services: Callable[[], Services] = default_services,
 ) -> dict[str, Any]:
     """Answer one HTTP request."""
+    count_cold_start("catalog")
     app.context["services"] = services
     return app.resolve(at_root(event), context)
 

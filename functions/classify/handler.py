@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
@@ -18,11 +18,12 @@ from aws_lambda_powertools import Logger
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.indexes import IndexedPhotos, IndexStore
-from advisor.aws.labelling import Labeller
+from advisor.aws.labelling import Labeller, Outcome
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
 from advisor.aws.serving import classifier_of, current_classifier
+from advisor.aws.watching import PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import SimilarPhoto, join, rank_similar
@@ -87,9 +88,19 @@ def handler(
     services: Callable[[], Services] = default_services,
 ) -> dict[str, Any]:
     """Answer an HTTP request, or label the photos that a batch of SQS messages announces."""
-    if "Records" in event:
-        return label_photos(event["Records"], services())
-    return serve(event, services())
+    count_cold_start("classify")
+    with PhotoWatch.of("classify") as watch:
+        use = _watched(services(), watch)
+        if "Records" in event:
+            return label_photos(event["Records"], use, watch)
+        return serve(event, use)
+
+
+def _watched(services: Services, watch: PhotoWatch) -> Services:
+    def classifier(*, max_age_s: float) -> PhotoClassifier:
+        return watch.watched(services.classifier(max_age_s=max_age_s))
+
+    return replace(services, classifier=classifier)
 
 
 def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
@@ -108,7 +119,9 @@ def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
         return problem(error)
 
 
-def label_photos(messages: list[dict[str, Any]], services: Services) -> dict[str, Any]:
+def label_photos(
+    messages: list[dict[str, Any]], services: Services, watch: PhotoWatch
+) -> dict[str, Any]:
     """Label every photo that the messages announce; tell SQS which messages to send again.
 
     The model in use is asked for anew: photos are queued again when a model is published, and
@@ -122,14 +135,16 @@ def label_photos(messages: list[dict[str, Any]], services: Services) -> dict[str
     for message in messages:
         try:
             for place in read_announcement(message["body"]):
-                _label(place, classifier, services)
+                _label(place, classifier, services, watch)
         except Exception:  # the other messages of the batch must not be sent again for this one
             _logger().exception("message failed", extra={"message_id": message["messageId"]})
             failed.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failed}
 
 
-def _label(place: PhotoPlace, classifier: PhotoClassifier | None, services: Services) -> None:
+def _label(
+    place: PhotoPlace, classifier: PhotoClassifier | None, services: Services, watch: PhotoWatch
+) -> None:
     start = perf_counter()
     fields = {"bucket": place.bucket, "key": place.key}
     if classifier is None:
@@ -142,8 +157,14 @@ def _label(place: PhotoPlace, classifier: PhotoClassifier | None, services: Serv
         return
     except UnreadableImageError as error:  # it has no hash to be known by
         _logger().warning("photo refused", extra=fields | {"reason": str(error)})
+        watch.unreadable(error.reason)
         return
+    watch.took("Read", 1000 * (perf_counter() - start))
     outcome = Labeller(classifier, services.labels, services.embeddings).label(photo)
+    if outcome is Outcome.KNOWN:
+        watch.count("Known")
+    elif photo.data is None:  # no classifier saw it
+        watch.unreadable("too many bytes")
     fields |= {"image_id": photo.image_id, "model_version": classifier.version}
     ms = round(1000 * (perf_counter() - start), 1)
     _logger().info("photo seen", extra=fields | {"outcome": outcome, "ms": ms})

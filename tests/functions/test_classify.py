@@ -323,6 +323,24 @@ def test_what_is_too_large_to_be_a_photo_stops_nothing(
     assert [row["key"] for row in rows("labels")] == ["a"]
 
 
+def test_tells_cloudwatch_what_became_of_each_photo(
+    services: Fixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    services.store("b", b"\xff\xd8", bucket="uploads")
+    services.arrive("a", bucket="uploads")
+    services.arrive("a", "b", bucket="uploads")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in lines if "_aws" in line and "ColdStart" not in line]
+    counts = {
+        name: sum(len(one[name]) for one in told if name in one and "reason" not in one)
+        for name in ("Classified", "Known", "Unreadable", "ReadMs")
+    }
+    assert counts == {"Classified": 1, "Known": 1, "Unreadable": 1, "ReadMs": 3}
+    assert {one["model_version"] for one in told if "Classified" in one} == {"m1"}
+    assert [one["reason"] for one in told if "reason" in one] == ["damaged"]
+
+
 # --- POST /classify
 
 

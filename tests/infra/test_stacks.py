@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from advisor.aws import watching
+from advisor.aws.watching import PHOTO_METRICS
 from advisor.settings import PREFIX, Settings
 from infra.layers import PROCESS
 from infra.service_stack import CRAWL_ACTIONS
 from infra.training_stack import source_archive
+from tests.infra.conftest import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 Template = dict[str, Any]
@@ -274,3 +277,60 @@ def test_training_runs_with_the_same_packages_there_as_here() -> None:
     assert {"tensorflow", "tensorflow-hub", "numpy", "pillow"} <= {
         line.partition("==")[0] for line in wanted
     }
+
+
+def test_alarms_are_told_to_a_topic_and_cover_errors_p99_dead_letters_and_age(
+    aws: dict[str, Template],
+) -> None:
+    alarms = [
+        one["Properties"] for one in resources(aws["Service"], "AWS::CloudWatch::Alarm").values()
+    ]
+    functions = our_functions(aws["Service"])
+    seen = [
+        (one["Namespace"], one["MetricName"], one.get("ExtendedStatistic", one.get("Statistic")))
+        for one in alarms
+    ]
+    assert seen.count(("AWS/Lambda", "Errors", "Sum")) == len(functions)
+    assert seen.count(("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum")) == 2
+    assert seen.count(("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum")) == 2
+    assert seen.count(("AWS/ApiGateway", "5xx", "Sum")) == 1
+    assert seen.count(("AWS/ApiGateway", "Latency", "p99")) == 1
+    assert len(seen) == len(functions) + 6
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == alarm["OKActions"]
+        assert alarm["AlarmActions"][0]["Ref"].startswith("WatchingAlarms")
+    (policy,) = [
+        one["Properties"]["PolicyDocument"]["Statement"]
+        for name, one in resources(aws["Service"], "AWS::SNS::TopicPolicy").items()
+        if name.startswith("WatchingAlarms")
+    ]
+    assert {"Service": "cloudwatch.amazonaws.com"} in [one["Principal"] for one in policy]
+
+
+def test_the_dashboard_shows_the_metrics_that_functions_write(aws: dict[str, Template]) -> None:
+    (dashboard,) = resources(aws["Service"], "AWS::CloudWatch::Dashboard").values()
+    body = json.dumps(dashboard["Properties"]["DashboardBody"])
+    shown = set(re.findall(r"MetricName=[^A-Za-z]*([A-Za-z]+)", body))
+    assert shown == {"ColdStart", *PHOTO_METRICS}
+    assert set(re.findall(r"SEARCH\('{([A-Za-z]+),", body)) == {watching.NAMESPACE}
+
+
+def test_a_stranger_can_run_up_no_bill(aws: dict[str, Template]) -> None:
+    """Each public function has a limit of its own, and each costly route a lower one."""
+    functions = our_functions(aws["Service"])
+    for name in ("classify", "catalog"):
+        assert 0 < functions[name]["ReservedConcurrentExecutions"] <= 10, name
+    (stage,) = resources(aws["Service"], "AWS::ApiGatewayV2::Stage").values()
+    throttles = stage["Properties"]["RouteSettings"]
+    rate = stage["Properties"]["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route")
+    keys = {one["Properties"]["RouteKey"] for one in routes.values()}
+    assert set(throttles) == {"POST /classify", "POST /suggestions", "POST /uploads"} <= keys
+    assert all(0 < one["ThrottlingRateLimit"] < rate for one in throttles.values())
+    limited = {name for name, one in routes.items() if one["Properties"]["RouteKey"] in throttles}
+    assert limited <= set(stage["DependsOn"])  # CloudFormation refuses a limit of no route
+
+
+def test_an_account_of_a_small_quota_can_do_without_reserved_calls(tmp_path: Path) -> None:
+    functions = our_functions(synthesize(tmp_path, reserve_concurrency="false")["Service"])
+    assert not any("ReservedConcurrentExecutions" in one for one in functions.values())

@@ -51,7 +51,14 @@ class NotTunableError(BackboneError):
 
 
 class UnreadableImageError(AdvisorError):
-    """Bytes that are no photo we accept."""
+    """Bytes that are no photo we accept.
+
+    reason: a word or two to count it by.
+    """
+
+    def __init__(self, message: str, *, reason: str = "damaged") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InvalidItemError(AdvisorError):

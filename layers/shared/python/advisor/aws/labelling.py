@@ -120,5 +120,7 @@ def _shelf_rows(photo: StoredPhoto, prediction: Prediction) -> list[EmbeddingRow
 
 def _bytes_of(photo: StoredPhoto) -> bytes:
     if photo.data is None:
-        raise UnreadableImageError(f"{photo.size} bytes are too many to be read")
+        raise UnreadableImageError(
+            f"{photo.size} bytes are too many to be read", reason="too many bytes"
+        )
     return photo.data

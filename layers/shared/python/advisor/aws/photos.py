@@ -62,7 +62,9 @@ def read_photo(
     size = answer["ContentLength"]
     if size > max_hashed_bytes:
         answer["Body"].close()
-        raise UnreadableImageError(f"{place.key!r} of {size} bytes is too large to be a photo")
+        raise UnreadableImageError(
+            f"{place.key!r} of {size} bytes is too large to be a photo", reason="too many bytes"
+        )
     digest, kept = hashlib.sha256(), BytesIO()  # which gives its bytes without a copy
     for chunk in answer["Body"].iter_chunks(_CHUNK):
         digest.update(chunk)

@@ -61,9 +61,11 @@ class MeteredFile(BytesIO):
         if not self.in_pixels or len(data) > ImageFile.MAXBLOCK:
             self._side_bytes += len(data)
         if self._side_bytes > MAX_SIDE_BYTES:
-            raise UnreadableImageError(f"more than {MAX_SIDE_BYTES} bytes besides its pixels")
+            raise UnreadableImageError(
+                f"more than {MAX_SIDE_BYTES} bytes besides its pixels", reason="too much besides"
+            )
         if self._reads > MAX_READS:
-            raise UnreadableImageError(f"more than {MAX_READS} pieces")
+            raise UnreadableImageError(f"more than {MAX_READS} pieces", reason="too much besides")
         return data
 
 
@@ -89,7 +91,8 @@ def check_size(form: str, size: tuple[int, int], data: bytes) -> None:
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise UnreadableImageError(
-            f"{received(form, size, data)}; at most {MAX_PIXELS} pixels are decoded"
+            f"{received(form, size, data)}; at most {MAX_PIXELS} pixels are decoded",
+            reason="too many pixels",
         )
 
 
@@ -136,7 +139,9 @@ def bounded_memory(data: bytes) -> Iterator[None]:
             yield
         except MemoryError as error:
             most = f"{MAX_MEMORY // 10**6} MB of memory"
-            raise UnreadableImageError(f"an AVIF that takes more than {most} to decode") from error
+            raise UnreadableImageError(
+                f"an AVIF that takes more than {most} to decode", reason="too much memory"
+            ) from error
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
@@ -155,7 +160,8 @@ def _check_memory(form: str, size: tuple[int, int], data: bytes, needed: int) ->
     if needed > MAX_MEMORY:
         raise UnreadableImageError(
             f"{received(form, size, data)}, would take {needed // 10**6} MB of memory to decode; "
-            f"at most {MAX_MEMORY // 10**6} MB are used"
+            f"at most {MAX_MEMORY // 10**6} MB are used",
+            reason="too much memory",
         )
 
 

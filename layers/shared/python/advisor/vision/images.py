@@ -87,9 +87,11 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         (both are checked before any is decoded), or break off.
     """
     if not data:
-        raise UnreadableImageError("an empty file (0 bytes)")
+        raise UnreadableImageError("an empty file (0 bytes)", reason="empty")
     if len(data) > MAX_BYTES:
-        raise UnreadableImageError(f"{len(data)} bytes; at most {MAX_BYTES} are read")
+        raise UnreadableImageError(
+            f"{len(data)} bytes; at most {MAX_BYTES} are read", reason="too many bytes"
+        )
     file = photo_file(data)
     with bounded_memory(data), _open(file) as image:
         form, size = image.format or "", image.size
@@ -116,7 +118,8 @@ def _open(file: BytesIO) -> Image.Image:
         expected = ", ".join(ALLOWED_FORMATS)
         start = "HEIC" if data[4:12] in _HEIC else data[:12].hex(" ")
         text = f"no image in {expected}: {len(data)} bytes beginning with {start}"
-        raise UnreadableImageError(text) from error
+        reason = "HEIC" if start == "HEIC" else "other format"
+        raise UnreadableImageError(text, reason=reason) from error
     except (MemoryError, UnreadableImageError):
         raise
     except Exception as error:  # a header can be damaged in more ways than Pillow names
