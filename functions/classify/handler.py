@@ -42,10 +42,13 @@ MODEL_MAX_AGE_S: Final = 60.0
 
 
 class ClassifierSource(Protocol):
-    """Gives the classifier of the model in use, as it was known at most max_age_s ago."""
+    """Gives the classifier of the model in use, as it was known at most max_age_s ago.
 
-    def __call__(self, *, max_age_s: float) -> PhotoClassifier:
-        """Raises: NoModelError if no model is published."""
+    version: of another model that is still kept; "" for the one in use.
+    """
+
+    def __call__(self, *, max_age_s: float, version: str = "") -> PhotoClassifier:
+        """Raises: NoModelError if no model is published; NotFoundError for an unknown version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +200,9 @@ def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str
 
 def _predict(request: Request, services: Services, *, top_k: int) -> Prediction:
     photo = _photo(request, services)
-    return _see(photo, services.classifier(max_age_s=MODEL_MAX_AGE_S), top_k=top_k)
+    version = request.query.get("model", "")
+    classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S, version=version)
+    return _see(photo, classifier, top_k=top_k)
 
 
 def _photo(request: Request, services: Services) -> bytes:

@@ -25,7 +25,13 @@ from advisor.aws.photos import PhotoPlace, announcement
 from advisor.aws.photos import read_photo as stored_photo
 from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.crawling.items import Item
-from advisor.errors import BundleError, NoModelError, RequestError, UnreadableImageError
+from advisor.errors import (
+    BundleError,
+    NoModelError,
+    NotFoundError,
+    RequestError,
+    UnreadableImageError,
+)
 from advisor.http import Request
 from advisor.uploads import read_photo
 from advisor.vision import images
@@ -83,8 +89,12 @@ class Fixture:
         self.labels = LabelTable("labels")
         self.embeddings = EmbeddingTable("embeddings")
 
-    def _source(self, *, max_age_s: float) -> FakeClassifier:
+    def _source(self, *, max_age_s: float, version: str = "") -> FakeClassifier:
         self.ages.append(max_age_s)
+        if version and version != "m0":
+            raise NotFoundError(f"no model {version!r} in use")
+        if version:
+            return FakeClassifier(version)
         if self.classifier is None:
             raise NoModelError("no model is published yet")
         return self.classifier
@@ -383,6 +393,13 @@ def test_answers_with_the_classification(services: Fixture) -> None:
     assert rows("labels") == []  # what a request sends is not kept
 
 
+def test_the_model_before_answers_by_its_name(services: Fixture) -> None:
+    event = request(b"chairs 0.5 blue", model="m0")
+    assert answer(event, services)["model_version"] == "m0"
+    problem = answer(request(b"chairs 0.5 blue", model="m9"), services, 404)
+    assert problem["detail"] == "no model 'm9' in use"
+
+
 def test_takes_a_photo_from_the_uploads_bucket_only(services: Fixture) -> None:
     key = "uploads/9b2f0a4e/my stool+1.jpg"
     services.store(key, b"chairs 0.9 blue", bucket="data")
@@ -416,6 +433,7 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request('{"image": 5}', JSON), 400, "expected one text, image or s3_key"),
         (request('{"s3_key": "\\ud800"}', JSON), 400, "expected one text, image or s3_key"),
         (request('{"s3_key": ""}', JSON), 400, "expected one text, image or s3_key"),
+        (request('{"s3_key": "images/a.jpg"}', JSON), 400, "s3_key 'images/a.jpg'; expected one"),
         (request(json.dumps({"s3_key": "x" * 1025}), JSON), 400, "expected one text"),
         (request('{"image": "?"}', JSON), 400, "1 characters that are no base64"),
         (request('{"image": "é"}', JSON), 400, "1 characters that are no base64"),

@@ -143,6 +143,40 @@ def test_a_warm_function_follows_what_is_published(store: ModelStore, tmp_path: 
     assert current_classifier(store, cache_dir=cache, max_age_s=0).version == second
 
 
+def test_the_model_before_is_still_there_by_name_and_those_before_it_are_gone(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    versions = sorted(
+        upload(store, tmp_path / name, bias=(0, number, 1)) for number, name in enumerate("abc")
+    )
+    for version in versions:
+        publish(store, version, force="a test")
+        current_classifier(store, cache_dir=cache, max_age_s=0)
+    first, second, third = versions
+    assert current_classifier(store, cache_dir=cache).version == third
+    assert current_classifier(store, cache_dir=cache, version=second).version == second
+    with pytest.raises(NotFoundError, match=f"no model {first!r} in use; there is {third} and"):
+        current_classifier(store, cache_dir=cache, version=first)
+    assert sorted(folder.name for folder in cache.iterdir()) == [second, third]
+
+
+def test_a_warm_function_goes_on_answering_when_the_new_model_cannot_be_had(
+    store: ModelStore, tmp_path: Path, s3: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    second = upload(store, tmp_path / "b", bias=(0, 1, 0))
+    cache = tmp_path / "cache"
+    publish(store, first)
+    current_classifier(store, cache_dir=cache)
+    publish(store, second, force="a test")
+    s3.put_object(Bucket=BUCKET, Key=f"{BUNDLES}{second}/{MODEL}", Body=b"damaged")
+    assert current_classifier(store, cache_dir=cache, max_age_s=1e-9).version == first
+    assert "the model before stays in use" in caplog.text
+    with pytest.raises(BundleError):  # photos in S3 wait for the model that was published
+        current_classifier(store, cache_dir=cache, max_age_s=0)
+
+
 @pytest.mark.parametrize("uri", [f"s3://{BUCKET}", f"s3://{BUCKET}/models/bundles/"])
 def test_a_store_is_named_by_its_place(uri: str) -> None:
     assert ModelStore.at(uri) == ModelStore(BUCKET)

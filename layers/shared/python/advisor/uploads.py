@@ -101,6 +101,8 @@ def _from_json(body: bytes) -> bytes | UploadedPhoto:
     if isinstance(image, str) and key is None:
         return decode_base64(image)
     if isinstance(key, str) and _KEY.fullmatch(key) and image is None:
+        if not key.startswith(PREFIX):  # whether there is such an object is nobody's business
+            raise RequestError(400, f"s3_key {key[:100]!r}; expected one of {PREFIX}")
         return UploadedPhoto(key)
     names = ", ".join(sorted(value)[:10]) or "no keys"
     raise RequestError(400, f"JSON with {names[:200]}; expected one text, image or s3_key")

@@ -2,50 +2,86 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from advisor.aws.models import ModelStore
+from advisor.errors import NotFoundError
 from advisor.vision.classifier import Classifier
+from advisor.vision.publishing import CurrentModel
 
 
-def current_classifier(store: ModelStore, *, cache_dir: Path, max_age_s: float = 60) -> Classifier:
+def current_classifier(
+    store: ModelStore, *, cache_dir: Path, max_age_s: float = 60, version: str = ""
+) -> Classifier:
     """The classifier of the model in use, loaded once and kept while it is in use.
 
-    Whether another one was published is asked at most every max_age_s seconds.
-    Raises: NoModelError if none is published; BundleError if the bundle is not sound.
+    Whether another one was published is asked at most every max_age_s seconds. When that, or
+    loading what was published, fails, the one in use goes on answering; with a max_age_s of 0
+    it is an error.
+    version: asks for a model by name: the one in use or the one before it.
+    Raises: NoModelError if none is published; BundleError if the bundle is not sound;
+        NotFoundError for another version.
     """
     held = _held(store, cache_dir)
-    if held.classifier is None or time.monotonic() - held.checked_at >= max_age_s:
-        version = store.current().version
-        if held.classifier is None or held.classifier.version != version:
-            held.classifier = Classifier.load(store.download(version, cache_dir / version))
+    if held.current is None or time.monotonic() - held.checked_at >= max_age_s:
+        try:
+            held.follow(store.current())
+        except Exception:
+            if held.current is None or not max_age_s:
+                raise
+            logging.getLogger(__name__).exception("the model before stays in use")
         held.checked_at = time.monotonic()
-    return held.classifier
+    assert held.current is not None  # noqa: S101 (follow has set it)
+    known = [one for one in (held.current.version, held.current.previous) if one]
+    if version and version not in known:
+        raise NotFoundError(f"no model {version[:100]!r} in use; there is {' and '.join(known)}")
+    return held.load(version or held.current.version)
 
 
 def classifier_of(store: ModelStore, version: str, *, cache_dir: Path) -> Classifier:
-    """The classifier of one version, kept while that is asked for.
+    """The classifier of one version, published or not, kept until the next one is published.
 
     Raises: NotFoundError if no bundle of it is stored; BundleError if the bundle is not sound.
     """
-    held = _held(store, cache_dir)
-    if held.classifier is not None and held.classifier.version == version:
-        return held.classifier
-    if held.earlier is None or held.earlier.version != version:
-        held.earlier = Classifier.load(store.download(version, cache_dir / version))
-    return held.earlier
+    return _held(store, cache_dir).load(version)
 
 
 @dataclass
 class _Held:
-    classifier: Classifier | None = None
+    """What a warm function holds of one store."""
+
+    store: ModelStore
+    cache_dir: Path
+    current: CurrentModel | None = None
     checked_at: float = 0.0
-    earlier: Classifier | None = None
+    classifiers: dict[str, Classifier] = field(default_factory=dict)
+
+    def follow(self, current: CurrentModel) -> None:
+        """Put a model into use once it is loaded, and let go of all but it and the one before."""
+        self.load(current.version)
+        self.current = current
+        kept = {current.version, current.previous}
+        for version in self.classifiers.keys() - kept:
+            del self.classifiers[version]
+        # Versions sort by age. Newer ones may be another process's, which knows more than we.
+        oldest = min(filter(None, kept))
+        for folder in self.cache_dir.iterdir():
+            if folder.name < oldest and not folder.name.startswith("."):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def load(self, version: str) -> Classifier:
+        """The classifier of a version, fetched and loaded the first time."""
+        if version not in self.classifiers:
+            folder = self.store.download(version, self.cache_dir / version)
+            self.classifiers[version] = Classifier.load(folder)
+        return self.classifiers[version]
 
 
 @cache
-def _held(_store: ModelStore, _cache_dir: Path) -> _Held:
-    return _Held()
+def _held(store: ModelStore, cache_dir: Path) -> _Held:
+    return _Held(store, cache_dir)
