@@ -100,8 +100,8 @@ def handler(
 
 
 def _watched(services: Services, watch: PhotoWatch) -> Services:
-    def classifier(*, max_age_s: float) -> PhotoClassifier:
-        return watch.watched(services.classifier(max_age_s=max_age_s))
+    def classifier(*, max_age_s: float, version: str = "") -> PhotoClassifier:
+        return watch.watched(services.classifier(max_age_s=max_age_s, version=version))
 
     return replace(services, classifier=classifier)
 
