@@ -122,13 +122,18 @@ def part(name: str, argument: Any, environment: dict[str, str]) -> dict[str, Any
 def timed(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     """Seconds and peak memory of a process and what it started; its stdout as JSON, if it is."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=os.environ | environment) as process:  # fmt: skip
-        out, complaints = (stream.read() for stream in (process.stdout, process.stderr) if stream)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(
+            command, stdout=out_file, stderr=complaints, env=os.environ | environment
+        ) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        out_file.seek(0)
+        complaints.seek(0)
+        out, said = out_file.read(), complaints.read().decode()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed: {complaints.decode()[-2000:]}")
+        raise SystemExit(f"{' '.join(command)} failed: {said[-2000:]}")
+    print(f"{command[-1]}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
     figures: dict[str, Any] = {
         "seconds": round(time.perf_counter() - start, 2),
         "peak_mb": round(usage.ru_maxrss / 1000),

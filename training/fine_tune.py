@@ -7,6 +7,7 @@ and is computed as such: the same gradients at two thirds of the time.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -400,14 +401,18 @@ class _Run:
         arrays |= {f"best_{number}": one for number, one in enumerate(self.best)}
         path = self.job.checkpoint
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            accuracies=np.array(self.accuracies),
-            best_epoch=np.array(self.best_epoch),
-            **arrays,
-        )
-        partial.replace(path)
+        # A name of its own: another run of the same job may be writing, too.
+        partial = path.with_suffix(f".{os.getpid()}.part.npz")
+        try:
+            np.savez(
+                partial,
+                accuracies=np.array(self.accuracies),
+                best_epoch=np.array(self.best_epoch),
+                **arrays,
+            )
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _resume(self) -> None:
         if not self.job.checkpoint.is_file():

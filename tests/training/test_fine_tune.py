@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -346,3 +347,35 @@ def test_decoded_photos_are_read_back_by_row(tmp_path: Path) -> None:
     photos = pixels.read([7, 0])
     assert np.array_equal(photos[0], decode(files[7].path.read_bytes()))
     assert np.array_equal(photos[1], decode(files[0].path.read_bytes()))
+
+
+def test_two_runs_of_one_job_do_not_spoil_each_others_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "job.npz"
+    run = SimpleNamespace(
+        job=SimpleNamespace(checkpoint=path), accuracies=[0.5], best_epoch=0, best=[], _state=list
+    )
+    save: Any = module._Run._save
+    savez, pids = np.savez, iter([1, 2])
+    monkeypatch.setattr(module.os, "getpid", lambda: next(pids))
+
+    def slow(partial: Path, **arrays: Any) -> None:
+        monkeypatch.setattr(module.np, "savez", savez)
+        save(run)  # by another process, begun and ended while this one writes
+        savez(partial, **arrays)
+
+    monkeypatch.setattr(module.np, "savez", slow)
+    written = []
+    replace_file = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        written.append(self.name)
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    save(run)
+    assert len(set(written)) == len(written) == 2
+    with np.load(path) as saved:
+        assert saved["accuracies"].tolist() == [0.5]
+    assert [one.name for one in tmp_path.iterdir()] == ["job.npz"]
