@@ -48,7 +48,13 @@ INTERRUPTED_STATUS = 130
     help="Train the last N blocks of the backbone, too. Default: 12, where the backbone allows it.",
 )
 @click.option("--frozen", is_flag=True, help="Train the head alone: seconds instead of minutes.")
-@click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 12.")
+@click.option(
+    "--distortions",
+    type=int,
+    metavar="N",
+    help="Let the head learn from N distorted variants of each photo, too; they are cached.",
+)
+@click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 9.")
 @click.option(
     "--corrections",
     metavar="FILE",
@@ -77,6 +83,7 @@ def command(
     holdout_shop: str | None,
     fine_tune: str | None,
     frozen: bool,
+    distortions: int | None,
     epochs: int | None,
     precision: str | None,
     corrections: str | None,
@@ -109,6 +116,7 @@ def command(
         "validation_percent": validation_percent,
         "holdout_shop": holdout_shop,
         "fine_tune": FROZEN if frozen else fine_tune,
+        "distortions": distortions,
         "epochs": epochs,
         "precision": precision,
         "corrections": corrections,

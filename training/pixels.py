@@ -52,7 +52,7 @@ def write_pixels(reads: Sequence[Read], path: Path, progress: Progress) -> Pixel
     partial = path.with_suffix(f".{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
-            for done, photo in enumerate(map_photos(lambda: _decode, reads), start=1):
+            for done, photo in enumerate(map_photos(lambda: decode_again, reads), start=1):
                 file.write(photo.tobytes())
                 progress(_STAGE, done, len(reads))
         partial.replace(path)
@@ -61,7 +61,11 @@ def write_pixels(reads: Sequence[Read], path: Path, progress: Progress) -> Pixel
     return Pixels(path)
 
 
-def _decode(read: Read) -> npt.NDArray[np.uint8]:
+def decode_again(read: Read) -> npt.NDArray[np.uint8]:
+    """The pixels of a photo that was read before, uint8 (224, 224, 3).
+
+    Raises: DataError if it has changed or gone since.
+    """
     try:
         data = read.file.path.read_bytes()
         if image_id(data) == read.sha256:

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from advisor.errors import AdvisorError, UsageError
 from advisor.vision.bundle import check_target, hashes, write_bundle
 from training.backbones import Weights, resolve
@@ -40,6 +42,7 @@ from training.parallel import Progress
 from training.selection import Selection, select
 from training.split import Side
 from training.tuning import tune
+from training.variants import variant_features
 
 Say = Callable[[str], None]
 _GOLDEN_PHOTOS = 3
@@ -152,8 +155,22 @@ def fit(
 
     Returns: the graph with a placeholder for a head, and what goes into it.
     """
+
+    def frozen() -> bytes:
+        return cached_graph(weights, len(selection.labels), cache, say, precision=config.precision)
+
     features, targets = selection.matrix(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
+    if config.distortions:
+        shown = variant_features(
+            selection.of(Side.TRAIN),
+            config.distortions,
+            frozen,
+            FeatureCache(cache / "features", weights, config.precision),
+            progress,
+        )
+        features = np.concatenate([features, shown])
+        targets = np.concatenate([targets, np.repeat(targets, config.distortions)])
     held_out, truth = selection.matrix(Side.VALIDATION)
     head = train_head(features, targets, len(selection.labels), recipe, held_out=(held_out, truth))
     training = asdict(config)
@@ -161,7 +178,7 @@ def fit(
     if config.blocks:
         tuned = tune(selection, weights, head, config, cache=cache, say=say, progress=progress)
     if tuned is None:
-        graph = cached_graph(weights, len(selection.labels), cache, say, precision=config.precision)
+        graph = frozen()
     else:
         graph, head, held_out = tuned.result.graph, tuned.result.head, tuned.held_out
         training["validation_accuracies"] = tuned.result.accuracies
