@@ -109,7 +109,7 @@ class CrawlStore:
     def _put_page(self, page: ArchivedPage) -> None:
         self._put_new(
             PAGES + archive_name(page.digest),
-            page.compressed(),
+            page.data,
             ContentType="text/html",
             ContentEncoding="gzip",
         )

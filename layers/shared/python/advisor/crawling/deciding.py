@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -157,17 +157,10 @@ class _Process:
                 outcome = pickle.load(pipe)  # noqa: S301 (of our own process)
                 page = self.pages.popleft()
                 self._bytes -= len(page.response.body)
-                page.then(_with_body(outcome, page.response.body))
+                page.then(outcome)
         self._outbox.put(None)
         self._process.wait()
         self._on_death(self)
-
-
-def _with_body(outcome: Outcome, body: bytes) -> Outcome:
-    """The outcome with this body of the page to archive."""
-    if outcome.archive is None:
-        return outcome
-    return replace(outcome, archive=replace(outcome.archive, body=body))
 
 
 def _cores() -> int:
@@ -188,7 +181,7 @@ def _serve() -> None:
                 pickle.dump(told, outbox, pickle.HIGHEST_PROTOCOL)
                 outbox.flush()
                 request, response, known, now = pickle.load(inbox)  # noqa: S301 (of the crawl)
-                outcome = decide(
+                told = decide(
                     request,
                     response,
                     spider=spider,
@@ -197,7 +190,6 @@ def _serve() -> None:
                     now=now,
                     known=known,
                 )
-                told = _with_body(outcome, b"")  # the crawl has it
 
 
 if __name__ == "__main__":

@@ -16,12 +16,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import get_ident
 from typing import Any, BinaryIO, Self
 
 from advisor.crawling.completeness import LostField, lost_fields, shares
@@ -51,7 +49,6 @@ TABLE = "items.csv"
 CRAWLS = "crawls.jsonl"
 _LINES = (ITEMS, PHOTOS)
 _STATE = ".crawl"
-_WRITERS = 2
 
 
 def ledger_path(root: Path) -> Path:
@@ -96,13 +93,10 @@ class CrawlFolder:
         self.ledger = Ledger(ledger_path(root), writing=True)
         self._files: dict[str, BinaryIO] = {}
         self._made: set[Path] = set()
-        # Compressing and making files keep no thread from running that settles the rest.
-        self._writers = ThreadPoolExecutor(_WRITERS)
         self._fingerprint = fingerprint
         self._table = table or (root / TABLE).exists()
         try:
-            for part in self._state.glob("part-*"):  # left by a kill
-                part.unlink()
+            (self._state / "part").unlink(missing_ok=True)  # left by a kill
             self.resumed = self._prepare({"format": FORMAT, **identity}, settings)
         except BaseException:
             self.close()
@@ -119,7 +113,8 @@ class CrawlFolder:
     def write(self, results: Results) -> Mapping[str, int]:
         """Keep pages, photos and lines; returns the lengths of the files of lines."""
         try:
-            archiving = [self._writers.submit(self._archive, page) for page in results.pages]
+            for page in results.pages:
+                self._archive(page)
             self.ledger.record(
                 self._crawl,
                 results.visits,
@@ -129,8 +124,6 @@ class CrawlFolder:
             )
             photos = [self._keep_photo(photo) for photo in results.photos]
             items = [item.to_dict() for item in results.items]
-            for one in archiving:
-                one.result()
             return {ITEMS: self._append(ITEMS, items), PHOTOS: self._append(PHOTOS, photos)}
         except OSError as error:
             raise self._unwritable(error) from error
@@ -183,7 +176,6 @@ class CrawlFolder:
 
     def close(self) -> None:
         """Let go of the folder; a crawl that was not ended is one to go on with."""
-        self._writers.shutdown()
         self._close_files()
         self.ledger.close()
         self.frontier.close()
@@ -287,7 +279,7 @@ class CrawlFolder:
     def _archive(self, page: ArchivedPage) -> None:
         path = self._page_path(page.digest)
         if not path.exists():
-            self._replace(path, page.compressed())
+            self._replace(path, page.data)
 
     def _recall_photo(self, request: Request) -> Known | None:
         """The photo, where it lies under the category that the item has now, as it was stored."""
@@ -326,7 +318,7 @@ class CrawlFolder:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        part = self._state / f"part-{get_ident()}"
+        part = self._state / "part"
         part.write_bytes(data)
         part.replace(path)
 
