@@ -103,7 +103,12 @@ def _watched(services: Services, watch: PhotoWatch) -> Services:
     def classifier(*, max_age_s: float, version: str = "") -> PhotoClassifier:
         return watch.watched(services.classifier(max_age_s=max_age_s, version=version))
 
-    return replace(services, classifier=classifier)
+    of = services.classifier_of
+    return replace(
+        services,
+        classifier=classifier,
+        classifier_of=None if of is None else lambda version: watch.watched(of(version)),
+    )
 
 
 def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:

@@ -599,7 +599,9 @@ class FakeIndexes:
         return [SimilarPhoto(ShelfPhoto("one:2", "i", "images/2.jpg"), 0.8, embedding("red"))]
 
 
-def test_searches_in_the_index_with_the_model_that_it_was_made_by(services: Fixture) -> None:
+def test_searches_in_the_index_with_the_model_that_it_was_made_by(
+    services: Fixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue")
     services.sell("one:2", "Side Desk")
     indexes, older = FakeIndexes(), FakeClassifier("m0")
@@ -612,8 +614,12 @@ def test_searches_in_the_index_with_the_model_that_it_was_made_by(services: Fixt
         )
 
     event = request(b"chairs 0.9 blue", route="POST /suggestions")
+    capsys.readouterr()  # of the photos sold
     answered = handler(event, None, services=with_index)
     found = json.loads(answered["body"])
     assert found["classification"]["model_version"] == "m0"
     assert [one["title"] for one in found["suggestions"]] == ["Side Desk"]
     assert indexes.asked == [("chairs",)]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in lines if "Classified" in line]
+    assert [line["model_version"] for line in told if "model_version" in line] == ["m0"]
