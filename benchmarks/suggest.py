@@ -11,28 +11,27 @@ float32, where it fits. Writes build/benchmarks/suggest.svg.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # before numpy is imported: one thread
+    os.environ[_name] = "1"  # one thread; numpy reads it when it is imported
 
-import argparse  # noqa: E402 (as above)
-import json  # noqa: E402 (as above)
-import resource  # noqa: E402 (as above)
-import subprocess  # noqa: E402 (as above)
-import sys  # noqa: E402 (as above)
-import tempfile  # noqa: E402 (as above)
-import time  # noqa: E402 (as above)
-from functools import cache  # noqa: E402 (as above)
-from pathlib import Path  # noqa: E402 (as above)
-from typing import Any, Final  # noqa: E402 (as above)
+import numpy as np  # noqa: E402 (after the above)
+import numpy.typing as npt  # noqa: E402 (after the above)
 
-import numpy as np  # noqa: E402 (as above)
-import numpy.typing as npt  # noqa: E402 (as above)
-
-from advisor.catalog.index import COARSE, FILES, CategoryIndex, directions, encode  # noqa: E402 (as above)
-from benchmarks.photos import embed, photos_under  # noqa: E402 (as above)
-from training.config import DEFAULT_BACKBONE  # noqa: E402 (as above)
+from advisor.catalog.index import COARSE, FILES, CategoryIndex, directions, encode  # noqa: E402 (numpy)
+from benchmarks.photos import embed, photos_under  # noqa: E402 (numpy)
+from training.config import DEFAULT_BACKBONE  # noqa: E402 (with them)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SHARED: Final = (ROOT.parent / "shared/data/clothing", ROOT.parent / "shared/data/caltech-products")

@@ -106,7 +106,7 @@ def fine_tune(job: FineTuneJob) -> FineTuned:
     Raises: NotTunableError if the backbone has nothing to train, BackboneError if the result
         fails a gate of training/graph.py.
     """
-    import tensorflow as tf  # noqa: PLC0415 (4 s; this module is imported without it)
+    import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
     backbone = load_backbone(job.weights)
@@ -172,7 +172,7 @@ def folded(backbone: Any) -> Any:
     any size where the backbone's layers do. What is no Keras model of single layers (a
     SavedModel) is returned as it is.
     """
-    import keras  # noqa: PLC0415
+    import keras
 
     if not isinstance(backbone, keras.Model):
         return backbone
@@ -202,7 +202,7 @@ def folded(backbone: Any) -> Any:
 
 def takes_small_photos(network: Any) -> bool:
     """Whether photos of SMALL_SIZE give the same number of features."""
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     try:
         widths = {network(tf.zeros((1, size, size, 3)), training=False).shape[-1]
@@ -214,7 +214,7 @@ def takes_small_photos(network: Any) -> bool:
 
 def _foldable(model: Any) -> dict[str, Any]:
     """Batch normalisations by the name of the linear convolution whose only reader they are."""
-    import keras  # noqa: PLC0415
+    import keras
 
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     producers = {id(layer.output): layer for layer in model.layers if type(layer) in kinds}
@@ -241,8 +241,8 @@ def _listed(value: Any) -> list[Any]:
 
 def _folded_convolution(convolution: Any, norm: Any) -> Any:
     """A layer that computes the convolution and its normalisation in one."""
-    import keras  # noqa: PLC0415
-    import tensorflow as tf  # noqa: PLC0415
+    import keras
+    import tensorflow as tf
 
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     strides = (1, *convolution.strides, 1)
@@ -269,7 +269,7 @@ class _Run:
     """The training loop with its state; long, since it reads top to bottom."""
 
     def __init__(self, job: FineTuneJob, network: Any, variables: list[Any], rate: float) -> None:
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         self.job, self.recipe, self.rate = job, job.recipe, rate
         self.small = takes_small_photos(network)
@@ -312,7 +312,7 @@ class _Run:
         return Head(self.kernel.numpy(), self.bias.numpy())
 
     def _take_step(self, rows: npt.NDArray[np.int64], step: int, total: int) -> None:
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         # Adam's first steps are of full size whatever the gradient: unless they begin small, at a
         # rate of 1e-3 the third step left .12 of the head's .83 right, and it never recovered.
@@ -330,7 +330,7 @@ class _Run:
         )
 
     def _compile(self, network: Any) -> Callable[..., Any]:
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         recipe, labels = self.recipe, len(self.job.head.bias)
         beta1, beta2, epsilon = _ADAM
@@ -364,7 +364,7 @@ class _Run:
         return step  # type: ignore[no-any-return]  # TensorFlow has no types
 
     def _compile_answer(self, network: Any) -> Callable[..., Any]:
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # same
         def answer(photos: Any) -> Any:
@@ -432,7 +432,7 @@ def distorted(photos: Any, seed: Any, recipe: FineTuneRecipe, *, size: int = SIZ
     photos: a uint8 tensor (photos, height, width, 3). seed: two integers; equal ones give equal
     pixels. size: of the result, in pixels on each side.
     """
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     count, height, width = photos.shape[0], photos.shape[1], photos.shape[2]
     draws = tf.random.stateless_uniform((8, count), seed)

@@ -69,7 +69,7 @@ def convert(
 
 
 def _converted(model: Any, weights: Weights, precision: str) -> bytes:
-    import tensorflow as tf  # noqa: PLC0415 (4 s; this module is imported without it)
+    import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
         # Through an exported SavedModel: a tf.Module around a Keras model loses its variables.
@@ -90,7 +90,7 @@ def _converted(model: Any, weights: Weights, precision: str) -> bytes:
 
 def _with_head(backbone: Any, weights: Weights, label_count: int) -> Any:
     """The whole Keras model: photo in, both outputs out."""
-    import keras  # noqa: PLC0415
+    import keras
 
     keras.utils.clear_session()  # layers are named by a counter, and the names are in the file
     photo = keras.Input(_PHOTO_SHAPE, dtype="uint8", name=INPUT)
@@ -115,7 +115,7 @@ def load_backbone(weights: Weights) -> Any:
 
     Raises: BackboneError if it cannot be read.
     """
-    import keras  # noqa: PLC0415
+    import keras
 
     try:
         match weights.kind:
@@ -154,8 +154,8 @@ def embed(backbone: Any, photos: Any, weights: Weights) -> Any:
 
 def _mobilenet_v2(path: Path) -> Any:
     """MobileNet V2, alpha 1.0, with the weights of a whole-model .h5 file, nothing unpickled."""
-    import h5py  # noqa: PLC0415
-    import keras  # noqa: PLC0415
+    import h5py
+    import keras
 
     model = keras.applications.MobileNetV2(
         input_shape=_PHOTO_SHAPE, alpha=1.0, include_top=False, pooling="avg", weights=None
@@ -170,7 +170,7 @@ def _mobilenet_v2(path: Path) -> Any:
 
 
 def _check_no_variables(content: bytes) -> None:
-    from tensorflow.lite.python import schema_py_generated as schema  # noqa: PLC0415
+    from tensorflow.lite.python import schema_py_generated as schema
 
     graph = schema.Model.GetRootAs(content)
     used = {graph.OperatorCodes(i).BuiltinCode() for i in range(graph.OperatorCodesLength())}

@@ -12,6 +12,9 @@ from moto.backends import get_backend
 from moto.core.botocore_stubber import BotocoreStubber
 
 from advisor.aws import clients
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.crawl_turns import CrawlService
+from advisor.aws.tokens import TokenQueue
 
 TABLES = {
     "products": ("product_id", None),
@@ -45,6 +48,18 @@ def aws(account: None) -> Iterator[None]:
     yield
     for service in ("s3", "dynamodb", "sqs"):
         get_backend(service).reset()
+
+
+@pytest.fixture
+def service(aws: None) -> CrawlService:
+    """What the crawl's functions work with, and a queue of tokens."""
+    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+    return CrawlService(
+        frontier_table="frontier",
+        queue=TokenQueue(url, "frontier"),
+        bucket="data",
+        tables=CatalogTables("products", "prices"),
+    )
 
 
 def _one_at_a_time(answer: Callable[..., Any]) -> Callable[..., Any]:

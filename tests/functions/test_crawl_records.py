@@ -12,11 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from advisor.aws import clients, crawl_records, crawl_turns, host_frontier, remote_crawls
-from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_records import read_batches
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import RunStatus, list_runs, read_run
-from advisor.aws.tokens import Token, TokenQueue
+from advisor.aws.tokens import Token
 from advisor.crawling import loop
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.errors import DataError, NotFoundError, UsageError
@@ -24,17 +23,6 @@ from benchmarks.crawl_cost import crawl
 from cli import crawl as cli_crawl
 from cli import replay, why
 from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
-
-
-@pytest.fixture
-def service(aws: None) -> CrawlService:
-    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
-    return CrawlService(
-        frontier_table="frontier",
-        queue=TokenQueue(url, "frontier"),
-        bucket="data",
-        tables=CatalogTables("products", "prices"),
-    )
 
 
 @pytest.fixture

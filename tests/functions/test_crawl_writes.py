@@ -11,27 +11,15 @@ from typing import Any
 import pytest
 
 from advisor.aws import clients
-from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import list_runs
-from advisor.aws.tokens import Token, TokenQueue
+from advisor.aws.tokens import Token
 from benchmarks.crawl_cost import _WriteUnits, counting, crawl
 from benchmarks.prices import PRICES, usd
 from infra.service_stack import CRAWL_ACTIONS
 from tests.unit.crawling.loopback import product_page, serving, shop_of
 
 JUMP = {"@type": "Offer", "price": "1250.00", "priceCurrency": "EUR"}
-
-
-@pytest.fixture
-def service(aws: None) -> CrawlService:
-    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
-    return CrawlService(
-        frontier_table="frontier",
-        queue=TokenQueue(url, "frontier"),
-        bucket="data",
-        tables=CatalogTables("products", "prices"),
-    )
 
 
 def test_a_page_with_its_item_and_photo_takes_at_most_four_writes(service: CrawlService) -> None:

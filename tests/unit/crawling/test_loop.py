@@ -522,22 +522,11 @@ def test_one_at_a_time_asks_for_nothing_before_the_last_page_is_settled(tmp_path
 
 
 def test_pages_are_decided_beside_where_that_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    spider, kept, web = SchemaOrg(BASE), Kept(), FakeWeb(_web(shop_of(40)))
+    web = FakeWeb(_web(shop_of(40)))
     with (
-        SqliteFrontier(tmp_path / "state" / "frontier.sqlite") as frontier,
-        Deciding(spider, shop="corner", settings=QUICK, beside=True) as deciding,
+        Deciding(SchemaOrg(BASE), shop="corner", settings=QUICK, beside=True) as deciding,
+        _crawl(tmp_path, web, deciding=deciding) as (crawl, kept, _),
     ):
-        crawl = loop.Crawl(
-            spider,
-            shop="corner",
-            frontier=frontier,
-            sink=kept,
-            fetcher=web,
-            settings=QUICK,
-            deciding=deciding,
-        )
-        crawl.seed()
         assert crawl.run() == finish.FINISHED
     assert sorted(kept.items) == sorted(f"S{at}" for at in range(40))
     assert len(kept.photos) == 40
