@@ -17,14 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
+from advisor.aws.objects import read_json, remove_old
 from advisor.catalog.index import FILES, CategoryIndex, write_index
 from advisor.catalog.similarity import Shelf, SimilarPhoto, best_of_each_product
 from advisor.naming import path_segment
@@ -70,13 +69,9 @@ class IndexStore:
 
     def current(self) -> CurrentIndexes | None:
         """The indexes in use; None before the first were built."""
-        try:
-            answer = client("s3").get_object(Bucket=self.bucket, Key=CURRENT)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
-                return None
-            raise
-        value: dict[str, Any] = json.loads(answer["Body"].read())
+        value = read_json(self.bucket, CURRENT)
+        if value is None:
+            return None
         categories = {label: StoredIndex(**stored) for label, stored in value["categories"].items()}
         return CurrentIndexes(**value | {"categories": categories})
 
@@ -137,18 +132,13 @@ class IndexStore:
         client("s3").download_file(self.bucket, prefix + file, str(folder / file))
 
     def _remove_others(self, kept: Iterable[str]) -> None:
-        pages = client("s3").get_paginator("list_objects_v2")
         keep = set(kept)
-        for page in pages.paginate(Bucket=self.bucket, Prefix=ROOT):
-            gone = [
-                {"Key": one["Key"]}
-                for one in page.get("Contents", ())
-                if one["Key"] != CURRENT
-                and time.time() - one["LastModified"].timestamp() >= self.keep_s
-                and f"{one['Key'].rpartition('/')[0]}/" not in keep
-            ]
-            if gone:
-                client("s3").delete_objects(Bucket=self.bucket, Delete={"Objects": gone})
+        remove_old(
+            self.bucket,
+            ROOT,
+            keep_s=self.keep_s,
+            gone=lambda key: key != CURRENT and f"{key.rpartition('/')[0]}/" not in keep,
+        )
 
 
 class IndexedPhotos:

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
-
 from advisor.aws.clients import client
+from advisor.aws.objects import read_json, remove_old
 from advisor.catalog.categories import Vote, disagreements, map_categories
 from advisor.catalog.listing import Listing, write_listing
 from advisor.catalog.products import Product
@@ -72,14 +71,14 @@ class ListingStore:
 
     def current(self) -> dict[str, Any] | None:
         """listing/current.json; None before the first list was made."""
-        return self._read(CURRENT)
+        return read_json(self.bucket, CURRENT)
 
     def pins(self) -> dict[tuple[str, str], str]:
         """What a person said of shops' categories.
 
         Raises: DataError if pins.json is not of that form.
         """
-        pins = self._read(PINS) or {}
+        pins = read_json(self.bucket, PINS) or {}
         try:
             return {
                 (shop, category): str(unified)
@@ -104,28 +103,13 @@ class ListingStore:
                     other.unlink(missing_ok=True)
         return Listing(path)
 
-    def _read(self, key: str) -> dict[str, Any] | None:
-        try:
-            answer = client("s3").get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
-                return None
-            raise
-        value: dict[str, Any] = json.loads(answer["Body"].read())
-        return value
-
     def _remove_others(self, kept: set[str]) -> None:
-        pages = client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=ROOT):
-            gone = [
-                {"Key": one["Key"]}
-                for one in page.get("Contents", ())
-                if one["Key"].endswith(".sqlite")
-                and one["Key"] not in kept
-                and time.time() - one["LastModified"].timestamp() >= self.keep_s
-            ]
-            if gone:
-                client("s3").delete_objects(Bucket=self.bucket, Delete={"Objects": gone})
+        remove_old(
+            self.bucket,
+            ROOT,
+            keep_s=self.keep_s,
+            gone=lambda key: key.endswith(".sqlite") and key not in kept,
+        )
 
 
 class CurrentListing:
