@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.catalog.index import FILES, CategoryIndex, encode, write_index
@@ -130,6 +130,7 @@ def test_files_of_two_indexes_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.lists(st.floats(-1, 1, width=32), min_size=8, max_size=8), min_size=1))
+@example([[0.0] * 7 + [1.1754943508222875e-38]])
 def test_codes_point_where_the_vectors_point(rows: list[list[float]]) -> None:
     vectors = np.array(rows, dtype=np.float32)
     codes = encode(vectors).astype(np.float32)

@@ -178,8 +178,8 @@ def directions(embeddings: Matrix) -> Matrix:
 def encode(vectors: Matrix) -> Codes:
     """The vectors as int8, each scaled by its own largest value: a cosine does not mind."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
-    scaled = vectors * (127.0 / np.where(largest > 0, largest, 1.0))
-    return np.round(scaled).astype(np.int8)
+    scaled = vectors / np.where(largest > 0, largest, 1.0)  # 127 / largest may overflow
+    return np.round(scaled * 127.0).astype(np.int8)
 
 
 def _write_photos(folder: Path, photos: Sequence[ShelfPhoto]) -> None:
