@@ -1,65 +1,71 @@
 import { sentenceOf } from "./format.js";
-import type { Answer } from "./types.js";
 
 const TIMEOUT_MS = 60_000;
 
 /** Something went wrong, told in a title and a sentence for the reader. */
 export class Trouble extends Error {
+  /** status: of the answer, 0 where there was none. lasting: the same request would fail again. */
   constructor(
     readonly title: string,
     readonly detail: string,
-    /** The photo itself is at fault: the same one would fail again. */
+    readonly status = 0,
     readonly lasting = false,
   ) {
     super(detail);
   }
 }
 
-/** What the page asks of the service. */
-export interface Api {
-  /** The category and the matching products of a photo. Throws: Trouble; AbortError on stop. */
-  suggest(photo: Blob, signal: AbortSignal): Promise<Answer>;
-  /** The categories the model knows; none where the service does not tell. */
-  categories(): Promise<string[]>;
+/** A request as `fetch` takes it, with the query as an object. */
+export type Asked = RequestInit & { query?: Readonly<Record<string, string>> };
+
+/**
+ * The JSON that the service answers at `path` (relative to the API: "products").
+ * is: whether it is what the page expects. Throws: Trouble; AbortError when `signal` says stop.
+ */
+export async function ask<T>(
+  path: string,
+  is: (body: unknown) => body is T,
+  { query = {}, signal, ...init }: Asked = {},
+): Promise<T> {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const within = signal ? AbortSignal.any([signal, limit]) : limit;
+  const url = await serviceUrl(path, query);
+  const reply = await exchange(url, { ...init, signal: within });
+  if (!reply.ok) throw refusal(reply);
+  if (!is(reply.body)) {
+    throw new Trouble("An unexpected answer", "The service answered with something else.");
+  }
+  return reply.body;
 }
 
-/** Read config.json beside the page and give the API it names. */
-export async function connect(): Promise<Api> {
-  const answer = await ask(new URL("config.json", document.baseURI), { cache: "no-cache" });
+/** The address of a path of the service. Throws: Trouble if the page was set up without one. */
+export async function serviceUrl(
+  path: string,
+  query: Readonly<Record<string, string>> = {},
+): Promise<URL> {
+  const url = new URL(path, await apiRoot());
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return url;
+}
+
+let root: Promise<URL> | null = null;
+
+/** Where config.json, beside the page, says that the API is. Read once; after a failure again. */
+function apiRoot(): Promise<URL> {
+  root ??= readConfig().catch((error: unknown) => {
+    root = null;
+    throw error;
+  });
+  return root;
+}
+
+async function readConfig(): Promise<URL> {
+  const answer = await exchange(new URL("config.json", document.baseURI), { cache: "no-cache" });
   const config = answer.body as { apiUrl?: unknown };
   if (!answer.ok || typeof config.apiUrl !== "string") {
     throw new Trouble("The page is not set up", "config.json names no apiUrl.");
   }
-  const root = new URL(`${config.apiUrl.replace(/\/+$/, "")}/`, document.baseURI);
-  return {
-    suggest: (photo, signal) => suggest(new URL("suggestions", root), photo, signal),
-    categories: () => categories(new URL("model", root)),
-  };
-}
-
-async function suggest(url: URL, photo: Blob, signal: AbortSignal): Promise<Answer> {
-  const answer = await ask(url, {
-    method: "POST",
-    body: photo,
-    headers: { "content-type": photo.type || "application/octet-stream" },
-    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-  });
-  if (!answer.ok) throw refusal(answer);
-  if (!isAnswer(answer.body)) {
-    throw new Trouble("An unexpected answer", "The service answered with something else.");
-  }
-  return answer.body;
-}
-
-async function categories(url: URL): Promise<string[]> {
-  try {
-    const answer = await ask(url, {});
-    const { labels } = answer.body as { labels?: unknown };
-    return answer.ok && Array.isArray(labels) ? labels.map(String) : [];
-  } catch (error) {
-    if (error instanceof Trouble) return []; // the photo will tell what is wrong
-    throw error;
-  }
+  return new URL(`${config.apiUrl.replace(/\/+$/, "")}/`, document.baseURI);
 }
 
 interface Reply {
@@ -68,7 +74,7 @@ interface Reply {
   body: unknown;
 }
 
-async function ask(url: URL, init: RequestInit): Promise<Reply> {
+async function exchange(url: URL, init: RequestInit): Promise<Reply> {
   try {
     return await read(await fetch(url, init));
   } catch (error) {
@@ -77,7 +83,7 @@ async function ask(url: URL, init: RequestInit): Promise<Reply> {
       throw new Trouble("This takes too long", "The service did not answer within a minute.");
     }
     if (!navigator.onLine) {
-      throw new Trouble("You are offline", "The photo is still here. Try again once you are back.");
+      throw new Trouble("You are offline", "Nothing is lost. Try again once you are back.");
     }
     throw new Trouble("The service cannot be reached", "It may be down, or the network in between.");
   }
@@ -100,14 +106,9 @@ function refusal({ status, body }: Reply): Trouble {
   const { detail } = body as { detail?: unknown };
   const told = typeof detail === "string" ? detail : "";
   const sentence = sentenceOf(told || `the service answered ${status}`);
-  if (status === 413) return new Trouble("The photo is too large", sentence, true);
-  if (status === 429) return new Trouble("Too many photos at once", "Wait a moment and try again.");
-  if (status === 503) return new Trouble("Not ready yet", sentence);
-  if (status >= 500) return new Trouble("The service failed", sentence);
-  return new Trouble("This photo cannot be used", sentence, true);
-}
-
-function isAnswer(body: unknown): body is Answer {
-  const { classification, suggestions } = body as Partial<Answer>;
-  return Array.isArray(classification?.labels) && Array.isArray(suggestions);
+  if (status === 429) return new Trouble("Too many requests", "Wait a moment and try again.", status);
+  if (status === 503) return new Trouble("Not ready yet", sentence, status);
+  if (status >= 500) return new Trouble("The service failed", sentence, status);
+  if (status === 404) return new Trouble("Not found", sentence, status, true);
+  return new Trouble("The service refused this", sentence, status, true);
 }

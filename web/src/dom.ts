@@ -1,7 +1,7 @@
-/** The element of the page with this id. Throws if index.html has no such element. */
+/** The element of the page with this id. Throws if the page has no such element. */
 export function byId<E extends Element>(id: string, kind: abstract new () => E): E {
   const found = document.getElementById(id);
-  if (!(found instanceof kind)) throw new Error(`index.html has no ${kind.name} #${id}`);
+  if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`);
   return found;
 }
 

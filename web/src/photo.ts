@@ -50,5 +50,5 @@ export function shrink(picture: CanvasImageSource, width: number, height: number
 function unread(file: Blob): Blob {
   if (file.type.startsWith("image/") && file.size <= MAX_BYTES) return file;
   const kinds = "Choose a picture file, such as a JPEG, PNG or WebP.";
-  throw new Trouble("That is not a photo", kinds, true);
+  throw new Trouble("That is not a photo", kinds, 0, true);
 }

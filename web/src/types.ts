@@ -4,6 +4,21 @@ export interface Answer {
   suggestions: Suggestion[];
 }
 
+export function isAnswer(body: unknown): body is Answer {
+  const { classification, suggestions } = body as Partial<Answer>;
+  return Array.isArray(classification?.labels) && Array.isArray(suggestions);
+}
+
+/** The answer of GET /model. */
+export interface Model {
+  version: string;
+  labels: string[];
+}
+
+export function isModel(body: unknown): body is Model {
+  return Array.isArray((body as Partial<Model>).labels);
+}
+
 export interface Classification {
   labels: Label[];
   unknown: boolean;

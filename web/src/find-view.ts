@@ -20,7 +20,7 @@ export function intro(categories: readonly string[]): HTMLElement {
     ? make(
         "div",
         { class: "known" },
-        make("h2", { class: "over", text: "The categories it knows" }),
+        make("h3", { class: "over", text: "The categories it knows" }),
         make(
           "ul",
           { class: "known-list" },
@@ -32,8 +32,8 @@ export function intro(categories: readonly string[]): HTMLElement {
     "div",
     { class: "intro" },
     make(
-      "h1",
-      {},
+      "h2",
+      { class: "display" },
       make("span", { text: "Show it a product. " }),
       make("span", { text: "See what each shop asks for it." }),
     ),
@@ -45,37 +45,6 @@ export function intro(categories: readonly string[]): HTMLElement {
   );
 }
 
-/** What stands beside the photo while the answer is on its way. */
-export function waiting(note: string): HTMLElement {
-  const rows = [0, 1, 2].map(() =>
-    make(
-      "div",
-      { class: "ghost" },
-      make("div", { class: "ghost-photo" }),
-      make("div", { class: "ghost-lines" }, make("i"), make("i"), make("i")),
-    ),
-  );
-  const ghosts = make("div", {}, ...rows);
-  ghosts.setAttribute("aria-hidden", "true");
-  return make("div", { class: "waiting" }, make("p", { class: "note", text: note }), ghosts);
-}
-
-/** A trouble, with a way on. */
-export function trouble(title: string, detail: string, retry: (() => void) | null): HTMLElement {
-  const again = retry ? make("button", { class: "primary", text: "Try again" }) : null;
-  if (again && retry) {
-    again.type = "button";
-    again.addEventListener("click", retry);
-  }
-  return make(
-    "div",
-    { class: "trouble" },
-    make("h1", { text: title }),
-    make("p", { class: "lead", text: detail }),
-    again,
-  );
-}
-
 /** The category, how sure the model is, and what else it may be. */
 export function category(result: Classification): HTMLElement {
   const first = result.labels[0];
@@ -84,10 +53,10 @@ export function category(result: Classification): HTMLElement {
   return make(
     "div",
     { class: "category" },
-    make("h1", { class: "verdict label", text: first.label }),
+    make("h2", { class: "verdict label", text: first.label }),
     make("p", { class: "note", text: `${percentText(first.probability)} sure` }),
     track(first.probability, "sure"),
-    others.length ? make("h2", { class: "over", text: "It may also be" }) : null,
+    others.length ? make("h3", { class: "over", text: "It may also be" }) : null,
     bars(others),
   );
 }
@@ -97,7 +66,7 @@ function doubt(labels: readonly Label[]): HTMLElement {
   return make(
     "div",
     { class: "category" },
-    make("h1", { class: "verdict", text: "Not sure" }),
+    make("h2", { class: "verdict", text: "Not sure" }),
     make("p", { class: "note", text: "No category fits this photo well enough. The closest:" }),
     bars(labels),
   );
@@ -134,16 +103,16 @@ export function products(suggestions: readonly Suggestion[]): HTMLElement {
     return make(
       "div",
       { class: "products" },
-      make("h1", { text: "No matching products" }),
+      make("h2", { text: "No matching products" }),
       make("p", { class: "lead", text: "The shops we read sell nothing that looks like this." }),
     );
   }
   return make(
     "div",
     { class: "products" },
-    make("h2", { class: "over", text: "Best match" }),
+    make("h3", { class: "over", text: "Best match" }),
     ...suggestions.slice(0, 1).map((one) => product(one, "best")),
-    suggestions.length > 1 ? make("h2", { class: "over", text: "Others that look like it" }) : null,
+    suggestions.length > 1 ? make("h3", { class: "over", text: "Others that look like it" }) : null,
     ...suggestions.slice(1).map((one) => product(one, "other")),
   );
 }
@@ -159,7 +128,7 @@ function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
     make(
       "div",
       { class: "facts" },
-      make("h3", { text: one.title }),
+      make("h4", { text: one.title }),
       make("p", { class: "note", text: similarityText(one.similarity) }),
       make("ul", { class: "offers" }, ...one.offers.map((offer, at) => row(offer, marked.has(at)))),
       make(

@@ -1,20 +1,20 @@
-import { type Api, Trouble, connect } from "./api.js";
+import { Trouble, ask } from "./api.js";
 import { hasLiveCamera, takePhoto } from "./camera.js";
 import { byId } from "./dom.js";
+import * as view from "./find-view.js";
 import { percentText } from "./format.js";
 import { prepare } from "./photo.js";
-import type { Answer } from "./types.js";
-import * as view from "./view.js";
+import { announce, trouble, troubleOf, waiting } from "./states.js";
+import { type Answer, isAnswer, isModel } from "./types.js";
 
 const SLOW_MS = 5_000;
 
-const page = byId("page", HTMLElement);
+const page = byId("main", HTMLElement);
 const frame = byId("frame", HTMLElement);
 const choose = byId("choose", HTMLButtonElement);
 const preview = byId("preview", HTMLImageElement);
 const answerPlace = byId("answer", HTMLElement);
 const categoryPlace = byId("category", HTMLElement);
-const announcer = byId("announcer", HTMLElement);
 const file = byId("file", HTMLInputElement);
 const capture = byId("capture", HTMLInputElement);
 const camera = byId("camera", HTMLButtonElement);
@@ -23,7 +23,6 @@ const stop = byId("stop", HTMLButtonElement);
 
 type State = "start" | "busy" | "answered" | "trouble";
 
-let api: Promise<Api> | null = null;
 let known: string[] = [];
 let current = new AbortController(); // of the photo on its way
 let hasCamera = false;
@@ -51,16 +50,8 @@ function showPhoto(photo: Blob | null): void {
 function start(): void {
   current.abort();
   showPhoto(null);
-  announcer.textContent = "";
+  announce("");
   show("start", view.intro(known));
-}
-
-function connected(): Promise<Api> {
-  api ??= connect().catch((error: unknown) => {
-    api = null; // so that the next try asks again
-    throw error;
-  });
-  return api;
 }
 
 /** From a file to the answer on the page. */
@@ -75,10 +66,9 @@ async function answer(photo: Blob): Promise<void> {
   }, SLOW_MS);
   try {
     const prepared = await prepare(photo);
-    const service = await connected();
     if (mine.signal.aborted) return;
     busy("Looking for it in the shops");
-    const found = await service.suggest(prepared, mine.signal);
+    const found = await suggest(prepared, mine.signal);
     if (!mine.signal.aborted) tell(found);
   } catch (error) {
     if (!mine.signal.aborted) tellTrouble(error, photo);
@@ -87,11 +77,36 @@ async function answer(photo: Blob): Promise<void> {
   }
 }
 
+async function suggest(photo: Blob, signal: AbortSignal): Promise<Answer> {
+  try {
+    return await ask("suggestions", isAnswer, {
+      method: "POST",
+      body: photo,
+      headers: { "content-type": photo.type || "application/octet-stream" },
+      signal,
+    });
+  } catch (error) {
+    if (!(error instanceof Trouble) || !error.lasting) throw error;
+    const title = error.status === 413 ? "The photo is too large" : "This photo cannot be used";
+    throw new Trouble(title, error.detail, error.status, true);
+  }
+}
+
+/** The categories the model knows; none where the service does not tell: the photo will. */
+async function categories(): Promise<string[]> {
+  try {
+    return (await ask("model", isModel)).labels.map(String);
+  } catch (error) {
+    if (error instanceof Trouble && error.status) return [];
+    throw error;
+  }
+}
+
 function busy(note: string): void {
   const shown = answerPlace.querySelector(".waiting .note");
   if (page.dataset["state"] === "busy" && shown) shown.textContent = note;
-  else show("busy", view.waiting(note));
-  announcer.textContent = note;
+  else show("busy", waiting(note));
+  announce(note);
 }
 
 function tell({ classification, suggestions }: Answer): void {
@@ -102,18 +117,13 @@ function tell({ classification, suggestions }: Answer): void {
       ? "Not sure what this is"
       : `${first.label}, ${percentText(first.probability)}`;
   const count = suggestions.length;
-  announcer.textContent = `${what}. ${count} matching ${count === 1 ? "product" : "products"}.`;
+  announce(`${what}. ${count} matching ${count === 1 ? "product" : "products"}.`);
 }
 
 function tellTrouble(error: unknown, photo: Blob | null): void {
-  const expected = error instanceof Trouble;
-  if (!expected) console.error(error);
-  const { title, detail, lasting } = expected
-    ? error
-    : new Trouble("Something went wrong", "The page met an error of its own.");
-  const retry = photo && !lasting ? () => void answer(photo) : null;
-  show("trouble", view.trouble(title, detail, retry));
-  announcer.textContent = `${title}. ${detail}`;
+  const told = troubleOf(error);
+  show("trouble", trouble(told, photo ? () => void answer(photo) : null));
+  announce(`${told.title}. ${told.detail}`);
 }
 
 function take(files: Iterable<File> | null | undefined): void {
@@ -185,8 +195,7 @@ function offerCamera(): void {
 listen();
 offerCamera();
 start();
-void connected()
-  .then((service) => service.categories())
+void categories()
   .then((labels) => {
     known = labels;
     if (page.dataset["state"] === "start") show("start", view.intro(known));
