@@ -13,7 +13,7 @@ MINISTACK := ministack==1.5.33
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 4566
 
-.PHONY: help setup demo demo-once test check format local deploy clean
+.PHONY: help setup demo demo-once test check format openapi local deploy clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ check: setup ## Linters, types, import rules, CloudFormation templates
 
 format: .venv/.installed ## Format the code
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+openapi: .venv/.installed ## Write docs/openapi.json anew, after a route has changed
+	@$(BIN)/python -m local.openapi
 
 local: setup ## The emulator with the stacks (PORT=4566), until Ctrl-C; state is kept
 	@$(BIN)/python -m local.up --port $(PORT)

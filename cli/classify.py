@@ -29,10 +29,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many labels a photo gets.",
 )
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0,
+    help="Leave out labels that are less probable than this (0 to 1).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a photo, a line each.")
 @click.pass_context
 def command(
-    ctx: click.Context, *, photos: tuple[str, ...], bundle: Path, top_k: int, as_json: bool
+    ctx: click.Context,
+    *,
+    photos: tuple[str, ...],
+    bundle: Path,
+    top_k: int,
+    threshold: float,
+    as_json: bool,
 ) -> None:
     """Tell the category of each PHOTO, with probabilities.
 
@@ -43,6 +55,7 @@ def command(
     Examples:
       advisor classify --bundle model photo.jpg
       advisor classify --bundle model --top-k 1 --json *.jpg
+      advisor classify --bundle model --threshold 0.2 *.jpg
     """
     from advisor.vision.classifier import Classifier
     from cli.terminal import echo
@@ -51,23 +64,23 @@ def command(
     width = max(map(len, photos))
     failed = False
     for path in photos:
-        answer = {"path": path, **_classify(classifier, path, top_k=top_k)}
+        answer = {"path": path, **_classify(classifier, path, top_k=top_k, threshold=threshold)}
         failed |= "error" in answer
         echo(json.dumps(answer, ensure_ascii=False) if as_json else _line(answer, width))
     if failed:
         ctx.exit(1)
 
 
-def _classify(classifier: Classifier, path: str, *, top_k: int) -> dict[str, Any]:
+def _classify(classifier: Classifier, path: str, *, top_k: int, threshold: float) -> dict[str, Any]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         return {"error": f"cannot be read: {error.strerror or error}"}
     try:
-        found = classifier.predict(data, top_k=top_k).classification.to_dict()
+        said = classifier.predict(data, top_k=top_k).classification
     except UnreadableImageError as error:
         return {"error": str(error)}
-    return {name: value for name, value in found.items() if name != "timing_ms"}
+    return said.at_least(threshold).to_dict()
 
 
 def _line(answer: dict[str, Any], width: int) -> str:
@@ -76,4 +89,5 @@ def _line(answer: dict[str, Any], width: int) -> str:
     if "error" in answer:
         return f"{path}  error: {answer['error']}"
     labels = "  ".join(f"{one['label']} {one['probability']:.1%}" for one in answer["labels"])
-    return f"{path}  {'unknown, perhaps ' if answer['unknown'] else ''}{labels}"
+    unsure = ("unknown, perhaps " if labels else "unknown") if answer["unknown"] else ""
+    return f"{path}  {unsure}{labels}"

@@ -91,10 +91,9 @@ def _predict(photo: Path, classifier: Classifier) -> Prediction:
 
 
 def _answer(photo: Path, said: Classification, found: Sequence[Suggestion]) -> dict[str, Any]:
-    classification = {name: value for name, value in said.to_dict().items() if name != "timing_ms"}
     return {
         "path": str(photo),
-        "classification": classification,
+        "classification": said.to_dict(),
         "suggestions": [one.to_dict(lambda path: path) for one in found],
     }
 

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.labels import LabelTable
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, upload_form
+from advisor.aws.routes import Body, Route, serve
 from advisor.aws.watching import count_cold_start
 from advisor.catalog.listing import Page, Query
 from advisor.catalog.matching import group
 from advisor.catalog.products import Offer, PricePoint, Product, cheapest_first
 from advisor.crawling.currencies import CURRENCIES
-from advisor.errors import AdvisorError, NotFoundError, RequestError
-from advisor.http import ANSWERED, JSON, PROBLEM_JSON, Request, dumps, problem_body, status_of
+from advisor.errors import RequestError
+from advisor.http import Choice, Request, Whole, Words
 from advisor.settings import Settings
-from advisor.uploads import MAX_BYTES, checked_content_type, json_object, upload_key
+from advisor.uploads import ANY_PHOTO, MAX_BYTES, checked_content_type, json_object, upload_key
 
-PAGE: Final = 20
-MAX_PAGE: Final = 100
 MAX_WORDS_CHARS: Final = 200
-MAX_KEY_BYTES: Final = 2048  # of a DynamoDB partition key
+MAX_MINOR: Final = 10**8
+SEARCHED: Final = Words(
+    name="q",
+    about=f"words of the title, the last may be a beginning; {MAX_WORDS_CHARS} characters count",
+)
+CATEGORY: Final = Words(name="category", about="one of GET /categories")
+SHOP: Final = Words(name="shop", about="only this shop's")
+IN_STOCK: Final = Choice(name="in_stock", about="only what can be had", words=("false", "true"))
+CURRENCY: Final = Words(name="currency", about="ISO 4217 code; min_minor and max_minor need it")
+LEAST: Final = Whole(
+    name="min_minor", about="least price, in minor units", default=None, least=0, most=MAX_MINOR
+)
+MOST: Final = Whole(
+    name="max_minor", about="highest price, in minor units", default=None, least=0, most=MAX_MINOR
+)
+LIMIT: Final = Whole(name="limit", about="products a page", default=20, least=1, most=100)
+CURSOR: Final = Words(name="cursor", about="of the page before")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,184 +77,112 @@ def default_services() -> Services:
     )
 
 
-app = APIGatewayHttpResolver()
-
-
 def handler(
     event: dict[str, Any],
-    context: Any,
+    context: object,  # noqa: ARG001 (Lambda passes it)
     *,
     services: Callable[[], Services] = default_services,
 ) -> dict[str, Any]:
     """Answer one HTTP request."""
     count_cold_start("catalog")
-    app.context["services"] = services
-    return app.resolve(at_root(event), context)
+    return serve(event, ROUTES, services(), logger=_logger())
 
 
-@app.get("/health")
-def health() -> Response[str]:
+def health(_request: Request, _services: Services) -> dict[str, Any]:
     """Tell that the function runs."""
-    return _answer({"status": "ok"})
+    return {"status": "ok"}
 
 
-@app.get("/model")
-def model() -> Response[str]:
+def model(_request: Request, services: Services) -> dict[str, Any]:
     """The model in use, its labels and its accuracy on its test photos."""
-    store = _services().models
-    current = store.current()
-    return _answer(
-        {
-            "version": current.version,
-            "labels": store.read_info(current.version)["labels"],
-            "accuracy": current.accuracy,
-            "published_at": current.published_at,
-        }
-    )
+    current = services.models.current()
+    return {
+        "version": current.version,
+        "labels": services.models.read_info(current.version)["labels"],
+        "accuracy": current.accuracy,
+        "published_at": current.published_at,
+    }
 
 
-@app.get("/images/<image_id>")
-def image(image_id: str) -> Response[str]:
+def image(request: Request, services: Services) -> dict[str, Any]:
     """What was said last of a photo, known by its sha256; or why it cannot be read."""
-    return _answer(_services().labels.latest(_key(image_id)).to_dict())
+    return services.labels.latest(request.id("image_id")).to_dict()
 
 
-@app.get("/products")
-def products() -> Response[str]:
+def products(request: Request, services: Services) -> dict[str, Any]:
     """A page of the products that are asked for, by title; no table is read."""
-    listed = _services().listing.get()
-    query = read_query(app.current_event.query_string_parameters or {})
+    query = read_query(request)
+    listed = services.listing.get()
     page = listed[0].find(query) if listed else Page((), "")
-    return _answer(
-        {
-            "products": [_with_photo_url(one) for one in page.products],
-            "cursor": page.cursor,
-            "listed_at": listed[1]["built_at"] if listed else None,
-        }
-    )
+    return {
+        "products": [_with_photo_url(one, services) for one in page.products],
+        "cursor": page.cursor,
+        "listed_at": listed[1]["built_at"] if listed else None,
+    }
 
 
-@app.get("/categories")
-def categories() -> Response[str]:
+def categories(_request: Request, services: Services) -> dict[str, Any]:
     """The categories with their numbers of products, and what each shop's category is."""
-    listed = _services().listing.get()
-    return _answer(
-        {
-            "categories": listed[0].categories() if listed else [],
-            "mapped": listed[1]["mapped"] if listed else [],
-        }
-    )
+    listed = services.listing.get()
+    return {
+        "categories": listed[0].categories() if listed else [],
+        "mapped": listed[1]["mapped"] if listed else [],
+    }
 
 
-@app.get("/products/<product_id>")
-def product(product_id: str) -> Response[str]:
+def product(request: Request, services: Services) -> dict[str, Any]:
     """A product as its shop's page said when it was last seen, and every shop's offer of it."""
-    catalog = _services().catalog
-    found = catalog.get(_key(product_id))
-    offers = cheapest_first(Offer.of(one) for one in _same_product(found, catalog))
-    return _answer(
-        found.to_dict() | {"offers": [offer.to_dict(lambda _: None) for offer in offers]}
-    )
+    found = services.catalog.get(request.id("product_id"))
+    offers = cheapest_first(Offer.of(one) for one in _same_product(found, services.catalog))
+    return found.to_dict() | {"offers": [offer.to_dict(lambda _: None) for offer in offers]}
 
 
-@app.get("/products/<product_id>/prices")
-def prices(product_id: str) -> Response[str]:
+def prices(request: Request, services: Services) -> dict[str, Any]:
     """A product's price history, oldest first; apart from it what waits for a second look."""
-    catalog = _services().catalog
-    known = _key(product_id)
-    points = catalog.prices(known) or _none_of(catalog, known)
-    return _answer(
-        {
-            "prices": [asdict(point) for point in points if point.counts],
-            "waiting": [asdict(point) for point in points if not point.counts],
-        }
-    )
+    known = request.id("product_id")
+    points = services.catalog.prices(known) or _none_of(services.catalog, known)
+    return {
+        "prices": [asdict(point) for point in points if point.counts],
+        "waiting": [asdict(point) for point in points if not point.counts],
+    }
 
 
-@app.post("/uploads")
-def uploads() -> Response[str]:
+def uploads(request: Request, services: Services) -> dict[str, Any]:
     """A form by which a photo can be sent to S3, where it is labelled."""
-    wish = json_object((app.current_event.decoded_body or "{}").encode())
-    filename, content_type = wish.get("filename", ""), wish.get("content_type", "")
+    wish = json_object(request.body or b"{}")
+    filename, content_type = wish.get("filename", ""), wish.get("content_type", ANY_PHOTO)
     if not isinstance(filename, str) or not isinstance(content_type, str):
         raise RequestError(400, "filename and content_type are texts, where they are given")
-    place = PhotoPlace(_services().uploads_bucket, upload_key(uuid4(), filename))
-    checked = checked_content_type(content_type) if content_type else ""
-    return _answer(upload_form(place, content_type=checked, max_bytes=MAX_BYTES))
+    place = PhotoPlace(services.uploads_bucket, upload_key(uuid4(), filename))
+    checked = checked_content_type(content_type)
+    return upload_form(place, content_type=checked, max_bytes=MAX_BYTES)
 
 
-@app.not_found
-def no_route(_error: Exception) -> Response[str]:
-    """A problem document for a path that is none of ours."""
-    request = app.current_event
-    return _problem(RequestError(404, f"no route {request.http_method} {request.path!r}"))
-
-
-@app.exception_handler(list(ANSWERED))  # type: ignore[untyped-decorator]  # Powertools' own
-def refused(error: AdvisorError) -> Response[str]:
-    """A problem document for what the sender did wrong."""
-    _logger().info("refused", extra={"path": app.current_event.path, "reason": str(error)})
-    return _problem(error)
-
-
-def at_root(event: dict[str, Any]) -> dict[str, Any]:
-    """The event as if its route lay at the root, the path's parts percent-encoded.
-
-    API Gateway has found the route and its parameters already. Its rawPath begins with the
-    stage (the emulator's does not), and is decoded: a slash within a product's id would read
-    as one between two parts.
-    """
-    route = event.get("routeKey", "$default").partition(" ")[2]
-    if not route:
-        return event
-    given = event.get("pathParameters") or {}
-    path = re.sub(r"{(\w+)\+?}", lambda name: quote(unquote(given[name[1]]), safe=""), route)
-    http = event["requestContext"]["http"] | {"path": path}
-    context = event["requestContext"] | {"stage": "$default", "http": http}
-    return event | {"rawPath": path, "requestContext": context}
-
-
-def read_query(given: Mapping[str, str]) -> Query:
+def read_query(request: Request) -> Query:
     """What a query string asks for.
 
     Raises: RequestError 400, naming what it cannot be.
     """
-    request = Request(route="", query=given, headers={}, body=b"")
-
-    def price(name: str) -> int | None:
-        return request.integer(name, default=0, least=0, most=10**8) if name in given else None
-
-    in_stock = given.get("in_stock", "false")
-    if in_stock not in ("true", "false"):
-        raise RequestError(400, f"in_stock is {in_stock[:50]!r}; expected true or false")
-    currency = given.get("currency", "")
+    currency = CURRENCY.of(request)
     if currency and currency not in CURRENCIES:
         raise RequestError(400, f"currency is {currency[:50]!r}; expected an ISO 4217 code")
     return Query(
-        words=given.get("q", "")[:MAX_WORDS_CHARS],
-        category=given.get("category", ""),
-        shop=given.get("shop", ""),
+        words=SEARCHED.of(request)[:MAX_WORDS_CHARS],
+        category=CATEGORY.of(request),
+        shop=SHOP.of(request),
         currency=currency,
-        least_minor=price("min_minor"),
-        most_minor=price("max_minor"),
-        in_stock=in_stock == "true",
-        limit=request.integer("limit", default=PAGE, least=1, most=MAX_PAGE),
-        cursor=given.get("cursor", ""),
+        least_minor=LEAST.of(request),
+        most_minor=MOST.of(request),
+        in_stock=IN_STOCK.of(request) == "true",
+        limit=LIMIT.of(request),
+        cursor=CURSOR.of(request),
     )
 
 
-def _with_photo_url(listed: dict[str, Any]) -> dict[str, Any]:
+def _with_photo_url(listed: dict[str, Any], services: Services) -> dict[str, Any]:
     photo = listed.pop("photo")
-    place = PhotoPlace(_services().data_bucket, photo)
+    place = PhotoPlace(services.data_bucket, photo)
     return listed | {"photo_url": address(place) if photo else None}
-
-
-def _key(encoded: str) -> str:
-    """The id of a path. One that no row can have is not found, without asking the table."""
-    key = unquote(encoded, errors="replace")
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise NotFoundError(f"nothing has an id of {len(key.encode())} bytes: {key[:50]!r}...")
-    return key
 
 
 def _same_product(found: Product, catalog: CatalogTables) -> list[Product]:
@@ -259,20 +199,22 @@ def _none_of(catalog: CatalogTables, product_id: str) -> list[PricePoint]:
     return []
 
 
-def _services() -> Services:
-    services: Callable[[], Services] = app.context["services"]
-    return services()
-
-
-def _answer(value: Any) -> Response[str]:
-    return Response(200, JSON, dumps(value), {"cache-control": "no-store"})
-
-
-def _problem(error: AdvisorError) -> Response[str]:
-    status = status_of(error)
-    return Response(status, PROBLEM_JSON, problem_body(status, str(error)))
-
-
 @cache
 def _logger() -> Logger:
     return Logger(service="catalog")
+
+
+ROUTES: Final = {
+    "POST /uploads": Route(answers=uploads, takes=Body.UPLOAD, refuses=(400, 415)),
+    "GET /images/{image_id}": Route(answers=image, refuses=(404, 429)),
+    "GET /products": Route(
+        answers=products,
+        query=(SEARCHED, CATEGORY, SHOP, IN_STOCK, CURRENCY, LEAST, MOST, LIMIT, CURSOR),
+        refuses=(400, 429),
+    ),
+    "GET /categories": Route(answers=categories, refuses=(429,)),
+    "GET /products/{product_id}": Route(answers=product, refuses=(404, 429)),
+    "GET /products/{product_id}/prices": Route(answers=prices, refuses=(404, 429)),
+    "GET /model": Route(answers=model, refuses=(429, 503)),
+    "GET /health": Route(answers=health),
+}

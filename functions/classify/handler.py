@@ -22,6 +22,7 @@ from advisor.aws.labelling import Labeller, Outcome
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
+from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
 from advisor.aws.watching import PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
@@ -29,15 +30,18 @@ from advisor.catalog.products import Product
 from advisor.catalog.similarity import SimilarPhoto, join, rank_similar
 from advisor.catalog.suggestions import find_suggestions
 from advisor.errors import NoModelError, NotFoundError, RequestError, UnreadableImageError
-from advisor.http import ANSWERED, Request, answer, problem
+from advisor.http import Request, Share, Whole, Words, problem_of
 from advisor.settings import Settings
-from advisor.uploads import MAX_BYTES, UploadedPhoto
+from advisor.uploads import MAX_BYTES, SentPhoto, UploadedPhoto, read_photos
 from advisor.uploads import read_photo as read_sent_photo
 from advisor.vision.classifier import Prediction
 
-LABELS: Final = 5  # in an answer, where the request does not say
-SUGGESTIONS: Final = 8
-MAX_TOP_K: Final = 20
+LABELS: Final = Whole(name="top_k", about="how many labels", default=5, least=1, most=20)
+SUGGESTIONS: Final = Whole(name="top_k", about="how many products", default=8, least=1, most=20)
+THRESHOLD: Final = Share(name="threshold", about="labels less probable than this are left out")
+MODEL: Final = Words(
+    name="model", about="version of the model: the one in use, which is the default, or before it"
+)
 MODEL_MAX_AGE_S: Final = 60.0
 
 
@@ -96,7 +100,7 @@ def handler(
         use = _watched(services(), watch)
         if "Records" in event:
             return label_photos(event["Records"], use, watch)
-        return serve(event, use)
+        return serve(event, ROUTES, use, logger=_logger())
 
 
 def _watched(services: Services, watch: PhotoWatch) -> Services:
@@ -109,22 +113,6 @@ def _watched(services: Services, watch: PhotoWatch) -> Services:
         classifier=classifier,
         classifier_of=None if of is None else lambda version: watch.watched(of(version)),
     )
-
-
-def serve(event: dict[str, Any], services: Services) -> dict[str, Any]:
-    """Answer one HTTP request; what the sender did wrong becomes a problem document."""
-    try:
-        request = Request.from_event(event)
-        if request.route == "POST /classify":
-            return answer(_classify(request, services))
-        if request.route == "POST /suggestions":
-            return answer(_suggestions(_photo(request, services), request, services))
-        if request.route == "GET /images/{image_id}/suggestions":
-            return answer(_suggestions(_stored_photo(request, services), request, services))
-        raise RequestError(404, f"no route {request.route!r}")
-    except ANSWERED as error:
-        _logger().info("refused", extra={"route": event.get("routeKey"), "reason": str(error)})
-        return problem(error)
 
 
 def label_photos(
@@ -178,20 +166,58 @@ def _label(
     _logger().info("photo seen", extra=fields | {"outcome": outcome, "ms": ms})
 
 
-def _classify(request: Request, services: Services) -> dict[str, Any]:
-    top_k = request.integer("top_k", default=LABELS, least=1, most=MAX_TOP_K)
-    return _predict(request, services, top_k=top_k).classification.to_dict()
+def classify(request: Request, services: Services) -> dict[str, Any]:
+    """Tell which categories a photo belongs to.
+
+    Of several photos each gets an answer in its place: a classification, or a problem document.
+    """
+    sent = read_photos(request)
+    top_k, threshold = LABELS.of(request), THRESHOLD.of(request)
+    version = MODEL.of(request)
+    classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S, version=version)
+
+    def said(photo: SentPhoto, max_bytes: int) -> tuple[dict[str, Any], int]:
+        data = _bytes_sent(photo, services, max_bytes=max_bytes)
+        found = _see(data, classifier, top_k=top_k).classification
+        return found.at_least(threshold).to_dict(), len(data)
+
+    if not sent.several:
+        return said(sent.photos[0], MAX_BYTES)[0]
+    answers, left = [], MAX_BYTES
+    for photo in sent.photos:
+        try:
+            answered, size = said(photo, left)
+        except (RequestError, UnreadableImageError, NotFoundError) as error:
+            answered, size = problem_of(error), 0
+        answers.append(answered)
+        left -= size
+    return {"images": answers}
+
+
+def suggest(request: Request, services: Services) -> dict[str, Any]:
+    """Tell which products a photo shows or resembles, with every shop's offers."""
+    photo = _bytes_sent(read_sent_photo(request), services, max_bytes=MAX_BYTES)
+    return _suggestions(photo, request, services)
+
+
+def suggest_stored(request: Request, services: Services) -> dict[str, Any]:
+    """The same of a photo that was labelled before."""
+    row = services.labels.latest(request.id("image_id"))
+    if row.classification is None:
+        raise UnreadableImageError(f"image {row.image_id!r}: {row.reason}")
+    photo = _stored_bytes(PhotoPlace(row.bucket, row.key), max_bytes=MAX_BYTES)
+    return _suggestions(photo, request, services)
 
 
 def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str, Any]:
     """Suggestions by the model whose photos are indexed: a new one's index comes a little later."""
-    top_k = request.integer("top_k", default=SUGGESTIONS, least=1, most=MAX_TOP_K)
+    top_k = SUGGESTIONS.of(request)
     indexed = services.indexes.model_version if services.indexes else ""
     if indexed and services.classifier_of:
         classifier = services.classifier_of(indexed)
     else:
         classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S)
-    prediction = _see(photo, classifier, top_k=LABELS)
+    prediction = _see(photo, classifier, top_k=LABELS.default)
     said = prediction.classification
     catalog = TableCatalog(services, said.model_version)
     found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
@@ -201,27 +227,6 @@ def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str
             one.to_dict(lambda key: address(PhotoPlace(services.data_bucket, key))) for one in found
         ],
     }
-
-
-def _predict(request: Request, services: Services, *, top_k: int) -> Prediction:
-    photo = _photo(request, services)
-    version = request.query.get("model", "")
-    classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S, version=version)
-    return _see(photo, classifier, top_k=top_k)
-
-
-def _photo(request: Request, services: Services) -> bytes:
-    """The photo that a request brings, or names in the uploads bucket."""
-    photo = read_sent_photo(request)
-    return _read_upload(photo, services) if isinstance(photo, UploadedPhoto) else photo
-
-
-def _stored_photo(request: Request, services: Services) -> bytes:
-    """The photo that a path names by its id."""
-    row = services.labels.latest(request.path["image_id"])
-    if row.classification is None:
-        raise UnreadableImageError(f"image {row.image_id!r}: {row.reason}")
-    return _bytes_of(PhotoPlace(row.bucket, row.key))
 
 
 def _see(photo: bytes, classifier: PhotoClassifier, *, top_k: int) -> Prediction:
@@ -241,14 +246,21 @@ def _see(photo: bytes, classifier: PhotoClassifier, *, top_k: int) -> Prediction
     return prediction
 
 
-def _read_upload(upload: UploadedPhoto, services: Services) -> bytes:
-    return _bytes_of(PhotoPlace(services.uploads_bucket, upload.key))
+def _bytes_sent(photo: SentPhoto, services: Services, *, max_bytes: int) -> bytes:
+    """The photo that a request brings, or names in the uploads bucket."""
+    if isinstance(photo, RequestError):
+        raise photo
+    if isinstance(photo, UploadedPhoto):
+        return _stored_bytes(PhotoPlace(services.uploads_bucket, photo.key), max_bytes=max_bytes)
+    return photo
 
 
-def _bytes_of(place: PhotoPlace) -> bytes:
-    photo = read_photo(place, max_bytes=MAX_BYTES)
-    if photo.data is None:
-        raise RequestError(413, f"a photo of {photo.size} bytes; at most {MAX_BYTES} are read")
+def _stored_bytes(place: PhotoPlace, *, max_bytes: int) -> bytes:
+    try:
+        photo = read_photo(place, max_bytes=max_bytes, max_hashed_bytes=max_bytes)
+    except UnreadableImageError as error:  # too many bytes, of which none was read
+        raise RequestError(413, f"{error}; at most {max_bytes} are read") from error
+    assert photo.data is not None  # noqa: S101 (of more bytes it raises)
     return photo.data
 
 
@@ -281,3 +293,20 @@ class TableCatalog:
 @cache
 def _logger() -> Logger:
     return Logger(service="classify")
+
+
+_REFUSES: Final = (400, 404, 413, 415, 422, 429, 503)
+ROUTES: Final = {
+    "POST /classify": Route(
+        answers=classify,
+        query=(LABELS, THRESHOLD, MODEL),
+        takes=Body.PHOTOS,
+        refuses=_REFUSES,
+    ),
+    "POST /suggestions": Route(
+        answers=suggest, query=(SUGGESTIONS,), takes=Body.PHOTO, refuses=_REFUSES
+    ),
+    "GET /images/{image_id}/suggestions": Route(
+        answers=suggest_stored, query=(SUGGESTIONS,), refuses=(400, 404, 413, 422, 429, 503)
+    ),
+}

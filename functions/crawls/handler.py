@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
 from advisor.aws.announcing import ClosedTopic
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import list_runs, read_run
+from advisor.aws.routes import Answered, Body, Route, serve
 from advisor.aws.start_crawl import StartCrawl
 from advisor.aws.tokens import TokenQueue
 from advisor.errors import RequestError, UsageError
-from advisor.http import ANSWERED, Request, answer, problem
+from advisor.http import Request
 from advisor.settings import Settings
 from advisor.uploads import json_object
 
@@ -41,21 +42,16 @@ def handler(
     service: Callable[[], CrawlService] = default_service,
 ) -> dict[str, Any]:
     """Answer one HTTP request."""
-    try:
-        request = Request.from_event(event)
-        run_id = (event.get("pathParameters") or {}).get("run_id", "")
-        if request.route == "GET /crawls":
-            return answer({"crawls": [asdict(run) for run in list_runs(service().frontier_table)]})
-        if request.route == "POST /crawls":
-            return _start(request, service())
-        if request.route != "GET /crawls/{run_id}":
-            _change(request.route, run_id, service())
-        return answer(asdict(read_run(service().frontier_table, run_id)))
-    except ANSWERED as error:
-        return problem(error)
+    return serve(event, ROUTES, service(), logger=logger)
 
 
-def _start(request: Request, service: CrawlService) -> dict[str, Any]:
+def list_crawls(_request: Request, service: CrawlService) -> dict[str, Any]:
+    """All crawls that have not expired, newest first."""
+    return {"crawls": [asdict(run) for run in list_runs(service.frontier_table)]}
+
+
+def start(request: Request, service: CrawlService) -> Answered:
+    """Start a crawl of one shop; 409 with the run that is going on, where there is one."""
     try:
         asked = StartCrawl.from_event(json_object(request.body))
         started = service.start(
@@ -68,17 +64,46 @@ def _start(request: Request, service: CrawlService) -> dict[str, Any]:
     except UsageError as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, str(error)) from error
     logger.info("crawl asked for", extra={**asdict(asked), **asdict(started)})
-    status = HTTPStatus.CREATED if started.started else HTTPStatus.CONFLICT
-    return answer(asdict(started), status)
+    return Answered(asdict(started), HTTPStatus.CREATED if started.started else HTTPStatus.CONFLICT)
 
 
-def _change(route: str, run_id: str, service: CrawlService) -> None:
-    change = {
-        "POST /crawls/{run_id}/stop": service.stop,
-        "POST /crawls/{run_id}/pause": service.pause,
-        "POST /crawls/{run_id}/resume": service.resume,
-    }[route]
+def show(request: Request, service: CrawlService) -> dict[str, Any]:
+    """A crawl as it stands."""
+    return asdict(read_run(service.frontier_table, request.id("run_id")))
+
+
+def pause(request: Request, service: CrawlService) -> dict[str, Any]:
+    """Let a running crawl rest; 409 if it is not running."""
+    return _change(request, service, service.pause)
+
+
+def resume(request: Request, service: CrawlService) -> dict[str, Any]:
+    """Let a paused crawl go on; 409 if it is not paused."""
+    return _change(request, service, service.resume)
+
+
+def stop(request: Request, service: CrawlService) -> dict[str, Any]:
+    """End a crawl; 409 if it has ended."""
+    return _change(request, service, service.stop)
+
+
+def _change(
+    request: Request, service: CrawlService, change: Callable[[str], bool]
+) -> dict[str, Any]:
+    run_id = request.id("run_id")
     if not change(run_id):
         status = read_run(service.frontier_table, run_id).status
         raise RequestError(HTTPStatus.CONFLICT, f"crawl {run_id} is {status}")
-    logger.info("crawl changed", extra={"run_id": run_id, "route": route})
+    logger.info("crawl changed", extra={"run_id": run_id, "route": request.route})
+    return show(request, service)
+
+
+_CHANGE: Final = (404, 409, 429)
+ROUTES: Final = {
+    "GET /crawls": Route(answers=list_crawls, refuses=(429,)),
+    "POST /crawls": Route(answers=start, takes=Body.CRAWL, good=(201, 409), refuses=(400, 429)),
+    "GET /crawls/{run_id}": Route(answers=show, refuses=(404, 429)),
+    "POST /crawls/{run_id}/pause": Route(answers=pause, refuses=_CHANGE),
+    "POST /crawls/{run_id}/resume": Route(answers=resume, refuses=_CHANGE),
+    "POST /crawls/{run_id}/stop": Route(answers=stop, refuses=_CHANGE),
+}

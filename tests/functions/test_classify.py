@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 from advisor import uploads
 from advisor.aws.catalog import CatalogTables
@@ -33,11 +34,12 @@ from advisor.errors import (
     UnreadableImageError,
 )
 from advisor.http import Request
-from advisor.uploads import read_photo
+from advisor.uploads import read_photo, read_photos
 from advisor.vision import images
 from advisor.vision.classification import Classification, Label
 from advisor.vision.classifier import Prediction
 from functions.classify.handler import Services, handler
+from tests.openapi import checked_answer
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -168,7 +170,7 @@ def answer(event: dict[str, Any], services: Fixture, status: int = 200) -> dict[
     response = handler(event, None, services=services)
     expected = "application/json" if status == 200 else "application/problem+json"
     assert (response["statusCode"], response["headers"]["content-type"]) == (status, expected)
-    body: dict[str, Any] = json.loads(response["body"])
+    body: dict[str, Any] = checked_answer(event["routeKey"], response)
     if status != 200:
         assert (body["status"], body["type"]) == (status, "about:blank")
     return body
@@ -445,6 +447,11 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request(b"x", top_k="-1"), 400, "top_k is '-1'"),
         (request(b"x", top_k="000000009999"), 400, "top_k is '000000009999'"),
         (request(b"x", top_k="²"), 400, "top_k is '²'"),
+        (request(b"x", threshold="1.1"), 400, "threshold is '1.1'; expected 0 to 1"),
+        (request(b"x", threshold="nan"), 400, "threshold is 'nan'"),
+        (request(b"x", threshold="-0.1"), 400, "threshold is '-0.1'"),
+        (request(b"x", threshold="half"), 400, "threshold is 'half'"),
+        (request('{"images": [{}]}', JSON, route="POST /suggestions"), 400, "JSON with images"),
     ],
 )
 def test_a_bad_request_is_told_what_was_received(
@@ -468,8 +475,10 @@ def test_an_upload_of_too_many_bytes_is_refused(
 ) -> None:
     monkeypatch.setattr("functions.classify.handler.MAX_BYTES", 10)
     services.store("uploads/9b2f0a4e/my stool+1.jpg", b"chairs 0.9 blue", bucket="uploads")
+    refused = answer(recorded("http_classify_s3_key"), services, 413)
     assert (
-        "a photo of 15 bytes" in answer(recorded("http_classify_s3_key"), services, 413)["detail"]
+        "my stool+1.jpg' of 15 bytes is too large to be read; at most 10 are read"
+        in refused["detail"]
     )
 
 
@@ -494,6 +503,138 @@ def test_a_fault_of_our_own_escapes(services: Fixture, monkeypatch: pytest.Monke
 
 def test_an_unknown_route_is_not_found(services: Fixture) -> None:
     assert "POST /x" in answer(request(b"x", route="POST /x"), services, 404)["detail"]
+
+
+def test_labels_below_the_threshold_are_left_out(services: Fixture) -> None:
+    said = answer(request(b"chairs 0.7 blue", threshold="0.5"), services)
+    assert [one["label"] for one in said["labels"]] == ["chairs"]
+    nothing = answer(request(b"chairs 0.7 blue", threshold="0.95"), services)
+    assert (nothing["labels"], nothing["unknown"]) == ([], False)
+    assert len(answer(request(b"chairs 0.7 blue", threshold="0"), services)["labels"]) == 2
+
+
+def test_a_throttled_table_is_told_to_whom_it_concerns(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(code: str) -> Any:
+        def get(*_: Any, **__: Any) -> None:
+            raise ClientError({"Error": {"Code": code, "Message": "-"}}, "Query")
+
+        return get
+
+    monkeypatch.setattr(LabelTable, "latest", fails("ThrottlingException"))
+    problem = of_image(b"x", services, 429)
+    assert "is asked more than can be answered now" in problem["detail"]
+    monkeypatch.setattr(LabelTable, "latest", fails("AccessDeniedException"))
+    with pytest.raises(ClientError):
+        of_image(b"x", services)
+
+
+@pytest.mark.parametrize("image_id", ["", "é" * 1025])
+def test_an_id_that_no_row_can_have_is_not_found(services: Fixture, image_id: str) -> None:
+    route = "GET /images/{image_id}/suggestions"
+    event = request(b"", route=route) | {"pathParameters": {"image_id": image_id}}
+    assert "nothing has an id of" in answer(event, services, 404)["detail"]
+
+
+# --- several photos in one POST /classify
+
+
+def form(*photos: bytes) -> dict[str, Any]:
+    head = b'--XY\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+    note = b'--XY\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+    parts = b"".join(head + photo + b"\r\n" for photo in photos)
+    return request(note + parts + b"--XY--\r\n", f"{FILES}; boundary=XY")
+
+
+def listed(*photos: Any) -> dict[str, Any]:
+    return request(json.dumps({"images": photos}), JSON)
+
+
+def base64_of(photo: bytes) -> dict[str, str]:
+    return {"image": base64.b64encode(photo).decode()}
+
+
+def test_each_file_of_a_form_is_answered_in_its_place(services: Fixture) -> None:
+    photos = (b"chairs 0.9 blue", b"no photo", b"", b"tables 0.8 red")
+    first, unreadable, empty, last = answer(form(*photos), services)["images"]
+    assert first["labels"][0] == {"label": "chairs", "probability": 0.9}
+    assert (unreadable["status"], unreadable["detail"]) == (422, "no image: 8 bytes")
+    assert (empty["status"], empty["type"]) == (400, "about:blank")
+    assert last["labels"][0] == {"label": "tables", "probability": 0.8}
+    assert last["image_id"] == hashlib.sha256(photos[3]).hexdigest()
+
+
+def test_each_photo_of_a_json_list_is_answered_in_its_place(services: Fixture) -> None:
+    services.store("uploads/a b+c.jpg", b"tables 0.8 red", bucket="uploads")
+    event = listed(
+        base64_of(b"chairs 0.9 blue"),
+        {"s3_key": "uploads/a b+c.jpg"},
+        {"s3_key": "uploads/gone.jpg"},
+        {"s3_key": "images/a.jpg"},
+        {"image": "?"},
+        "x",
+        {},
+    )
+    answers = answer(event, services)["images"]
+    assert [one["labels"][0]["label"] for one in answers[:2]] == ["chairs", "tables"]
+    assert [one["status"] for one in answers[2:]] == [404, 400, 400, 400, 400]
+    assert answers[5]["detail"] == "'x' among images; expected an object"
+
+
+def test_a_list_of_one_photo_is_answered_by_a_list_of_one(services: Fixture) -> None:
+    event = listed(base64_of(b"chairs 0.9 blue"))
+    event["queryStringParameters"] = {"top_k": "1", "threshold": "0.95", "model": "m0"}
+    [said] = answer(event, services)["images"]
+    assert (said["labels"], said["model_version"]) == ([], "m0")
+
+
+@pytest.mark.parametrize("photos", [[], "x", {}, 0, False])
+def test_images_that_are_no_list_are_refused(services: Fixture, photos: Any) -> None:
+    event = request(json.dumps({"images": photos}), JSON)
+    assert "expected a list of objects" in answer(event, services, 400)["detail"]
+
+
+def test_more_photos_than_are_read_at_once_are_refused(services: Fixture) -> None:
+    photos = [b"chairs 0.9 blue"] * 11
+    said = "11 photos; at most 10 are read at once"
+    assert answer(form(*photos), services, 413)["detail"] == said
+    assert answer(listed(*map(base64_of, photos)), services, 413)["detail"] == said
+    assert services.classifier
+    assert services.classifier.seen == []
+    assert len(answer(form(*photos[:10]), services)["images"]) == 10
+
+
+def test_photos_of_too_many_bytes_together_are_refused() -> None:
+    event = Request.from_event(form(b"x" * 60, b"y" * 41))
+    with pytest.raises(RequestError, match="of 101 bytes together; at most 100") as refused:
+        read_photos(event, max_bytes=100)
+    assert refused.value.status == 413
+    assert len(read_photos(event, max_bytes=101).photos) == 2
+
+
+def test_stored_photos_of_too_many_bytes_together_are_not_all_read(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.classify.handler.MAX_BYTES", 31)
+    for name in "abc":
+        services.store(f"uploads/{name}", b"chairs 0.9 blue", bucket="uploads")
+    event = listed(*({"s3_key": f"uploads/{name}"} for name in "abc"))
+    first, second, third = answer(event, services)["images"]
+    assert first["labels"] == second["labels"]
+    assert (third["status"], third["detail"]) == (
+        413, "'uploads/c' of 15 bytes is too large to be read; at most 1 are read"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "status"), [("m9", 404), ("", 503)])
+def test_without_their_model_several_photos_are_refused_together(
+    services: Fixture, model: str, status: int
+) -> None:
+    services.classifier = None
+    event = listed(base64_of(b"chairs 0.9 blue"))
+    event["queryStringParameters"] = {"model": model}
+    answer(event, services, status)
 
 
 # --- POST /suggestions

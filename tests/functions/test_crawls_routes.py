@@ -23,6 +23,7 @@ from cli.crawl import command
 from functions.crawls.handler import handler
 from infra import shops
 from tests.functions.test_crawl import Tables
+from tests.openapi import checked_answer
 from tests.unit.crawling.loopback import Shop, product_page, serving, shop_of
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
@@ -48,7 +49,7 @@ def call(service: CrawlService) -> Call:
             "pathParameters": {"run_id": run_id} if run_id else None,
         }
         answer = handler(event, None, service=lambda: service)
-        return answer["statusCode"], json.loads(answer["body"])
+        return answer["statusCode"], checked_answer(route, answer)
 
     return call
 

@@ -17,6 +17,7 @@ from infra.layers import PROCESS
 from infra.service_stack import CRAWL_ACTIONS
 from infra.training_stack import source_archive
 from tests.infra.conftest import synthesize
+from tests.openapi import document
 
 ROOT = Path(__file__).resolve().parents[2]
 Template = dict[str, Any]
@@ -137,6 +138,27 @@ def test_only_whom_iam_allows_may_touch_crawls(aws: dict[str, Template]) -> None
     for key, properties in kinds.items():
         signed = properties.get("AuthorizationType") == "AWS_IAM"
         assert signed == (key in crawls), key
+
+
+def test_every_route_is_in_the_openapi_document_and_none_more(aws: dict[str, Template]) -> None:
+    routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
+    deployed = {
+        one["Properties"]["RouteKey"]: one["Properties"].get("AuthorizationType") == "AWS_IAM"
+        for one in routes
+    }
+    documented = {
+        f"{method.upper()} {path}": operation.get("security") == [{"iam": []}]
+        for path, operations in document()["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert documented == deployed
+
+
+def test_no_other_site_may_read_what_the_api_answers(aws: dict[str, Template]) -> None:
+    [api] = resources(aws["Service"], "AWS::ApiGatewayV2::Api").values()
+    assert "CorsConfiguration" not in api["Properties"]
+    for bucket in resources(aws["Storage"], "AWS::S3::Bucket").values():
+        assert "CorsConfiguration" not in bucket["Properties"]
 
 
 def test_public_routes_are_throttled(aws: dict[str, Template]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, Final, Generic, Self, TypeVar
 from urllib.parse import unquote
 
 from advisor.errors import (
@@ -23,6 +23,13 @@ from advisor.errors import (
 ANSWERED = (RequestError, UnreadableImageError, NotFoundError, NoModelError)
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+MAX_ID_BYTES: Final = 2048  # of a DynamoDB partition key
+# When it may go better: a throttled table soon, a service without a model once one is published.
+RETRY_AFTER_S: Final[Mapping[int, int]] = {
+    HTTPStatus.TOO_MANY_REQUESTS: 2,
+    HTTPStatus.SERVICE_UNAVAILABLE: 60,
+}
+Default = TypeVar("Default", int, None)
 
 
 @dataclass(frozen=True)
@@ -56,19 +63,92 @@ class Request:
             },
         )
 
-    def integer(self, name: str, *, default: int, least: int, most: int) -> int:
-        """A whole number of the query string.
+    def id(self, name: str) -> str:
+        """An id of the path.
 
-        Raises: RequestError 400 if it is none, or not from least to most.
+        Raises: NotFoundError for one that no row of a table can have.
         """
-        text = self.query.get(name)
+        value = self.path[name]
+        size = len(value.encode())
+        if not 0 < size <= MAX_ID_BYTES:
+            raise NotFoundError(f"nothing has an id of {size} bytes: {value[:50]!r}...")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Generic[Default]):
+    """A whole number of the query string, from least to most. about: what the document says."""
+
+    name: str
+    about: str
+    default: Default
+    least: int
+    most: int
+
+    def of(self, request: Request) -> int | Default:
+        """Raises: RequestError 400 if it is none, or not from least to most."""
+        text = request.query.get(self.name)
         if text is None:
-            return default
+            return self.default
         # Short before int() sees it: a long one takes time.
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-        if value is None or not least <= value <= most:
-            raise RequestError(400, f"{name} is {text[:50]!r}; expected {least} to {most}")
+        if value is None or not self.least <= value <= self.most:
+            raise _refused(self.name, text, f"{self.least} to {self.most}")
         return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A number from 0 to 1 of the query string; 0 where there is none."""
+
+    name: str
+    about: str
+
+    def of(self, request: Request) -> float:
+        """Raises: RequestError 400 if it is none, or not from 0 to 1."""
+        text = request.query.get(self.name, "0")
+        try:
+            value = float(text[:50])
+        except ValueError:
+            value = -1
+        if not 0 <= value <= 1:  # NaN is not, either
+            raise _refused(self.name, text, "0 to 1")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of some words of the query string; the first where there is none."""
+
+    name: str
+    about: str
+    words: tuple[str, ...]
+
+    def of(self, request: Request) -> str:
+        """Raises: RequestError 400 if it is none of them."""
+        text = request.query.get(self.name, self.words[0])
+        if text not in self.words:
+            raise _refused(self.name, text, " or ".join(self.words))
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A text of the query string; "" where there is none."""
+
+    name: str
+    about: str
+
+    def of(self, request: Request) -> str:
+        """Any text."""
+        return request.query.get(self.name, "")
+
+
+Parameter = Whole[int] | Whole[None] | Share | Choice | Words
+
+
+def _refused(name: str, text: str, expected: str) -> RequestError:
+    return RequestError(400, f"{name} is {text[:50]!r}; expected {expected}")
 
 
 def decode_base64(text: str) -> bytes:
@@ -84,13 +164,27 @@ def decode_base64(text: str) -> bytes:
 
 def answer(value: Any, status: int = HTTPStatus.OK) -> dict[str, Any]:
     """API Gateway's form of a JSON answer."""
-    return _response(status, JSON, dumps(value))
+    return _response(status, JSON, value)
 
 
 def problem(error: AdvisorError) -> dict[str, Any]:
-    """API Gateway's form of a problem document."""
+    """API Gateway's form of a problem document; of a 429 or 503 it says when to try again."""
+    said = problem_of(error)
+    response = _response(said["status"], PROBLEM_JSON, said)
+    if seconds := RETRY_AFTER_S.get(said["status"]):
+        response["headers"]["retry-after"] = str(seconds)
+    return response
+
+
+def problem_of(error: AdvisorError) -> dict[str, Any]:
+    """An error as an RFC 9457 problem document: type, title, status, detail."""
     status = status_of(error)
-    return _response(status, PROBLEM_JSON, problem_body(status, str(error)))
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": str(error),
+    }
 
 
 def status_of(error: AdvisorError) -> int:
@@ -106,27 +200,15 @@ def status_of(error: AdvisorError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def problem_body(status: int, detail: str) -> str:
-    """An RFC 9457 problem document as JSON text: type, title, status, detail."""
-    return dumps(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-        }
-    )
-
-
 def dumps(value: Any) -> str:
     """Compact JSON, unicode kept."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _response(status: int, content_type: str, body: str) -> dict[str, Any]:
+def _response(status: int, content_type: str, value: Any) -> dict[str, Any]:
     return {
         "statusCode": int(status),
         "headers": {"content-type": content_type, "cache-control": "no-store"},
-        "body": body,
+        "body": dumps(value),
         "isBase64Encoded": False,
     }

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from advisor.errors import RequestError
@@ -15,8 +15,10 @@ from advisor.http import Request, decode_base64
 from advisor.naming import path_segment
 
 PREFIX: Final = "uploads/"
-MAX_BYTES: Final = 50 * 1024 * 1024  # what a presigned upload may hold
+MAX_BYTES: Final = 50 * 1024 * 1024  # what a presigned upload may hold; a request's photos together
+MAX_PHOTOS: Final = 10  # in one request; API Gateway waits 30 s for the answer
 ACCEPTED: Final = "image/*, application/octet-stream, multipart/form-data, application/json"
+ANY_PHOTO: Final = "application/octet-stream"
 _KEY = re.compile(r"[^\ud800-\udfff]{1,1024}")  # S3's longest; halves of characters are no text
 # A content type as RFC 9110 writes it, without parameters.
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
@@ -29,6 +31,20 @@ class UploadedPhoto:
     key: str
 
 
+SentPhoto = bytes | UploadedPhoto | RequestError
+
+
+@dataclass(frozen=True)
+class SentPhotos:
+    """The photos of one request, in its order; RequestError in the place of one that is none.
+
+    several: they were sent as several, be it that there is only one.
+    """
+
+    photos: tuple[SentPhoto, ...]
+    several: bool
+
+
 def read_photo(request: Request, *, max_bytes: int = MAX_BYTES) -> bytes | UploadedPhoto:
     """The photo that a request sends: its bytes, or where they lie.
 
@@ -39,21 +55,42 @@ def read_photo(request: Request, *, max_bytes: int = MAX_BYTES) -> bytes | Uploa
     content_type = _content_type(request.headers.get("content-type", ""))
     media_type = content_type.get_content_type()
     if media_type == "application/json":
-        photo = _from_json(request.body)
-    elif media_type == "multipart/form-data":
-        photo = _from_form(request.body, content_type)
-    elif _is_photo(media_type):
-        photo = request.body
-    else:
+        return _checked(_from_json(json_object(request.body)), media_type, max_bytes)
+    if media_type == "multipart/form-data":
+        return _checked(_files(request.body, content_type)[0], media_type, max_bytes)
+    if not _is_photo(media_type):
         received = request.headers.get("content-type", "no content type")
         raise RequestError(415, f"received {received[:100]!r}; expected {ACCEPTED}")
-    if isinstance(photo, UploadedPhoto):
-        return photo
-    if not photo:
-        raise RequestError(400, f"{media_type} without a photo: 0 bytes")
-    if len(photo) > max_bytes:
-        raise RequestError(413, f"a photo of {len(photo)} bytes; at most {max_bytes} are read")
-    return photo
+    return _checked(request.body, media_type, max_bytes)
+
+
+def read_photos(request: Request, *, max_bytes: int = MAX_BYTES) -> SentPhotos:
+    """The photos that a request sends: as `read_photo`, a form with files, or JSON with `images`.
+
+    Raises: RequestError as `read_photo`, and 413 for more than MAX_PHOTOS, or more than max_bytes
+        together.
+    """
+    content_type = _content_type(request.headers.get("content-type", ""))
+    media_type = content_type.get_content_type()
+    sent: list[Any] = []
+    if media_type == "application/json":
+        several = json_object(request.body).get("images")
+        if several is not None:
+            if not isinstance(several, list) or not several:
+                raise RequestError(400, f"images is {_short(several)}; expected a list of objects")
+            sent = several
+    elif media_type == "multipart/form-data":
+        files = _files(request.body, content_type)
+        sent = files if len(files) > 1 else []
+    if not sent:
+        return SentPhotos((read_photo(request, max_bytes=max_bytes),), several=False)
+    if len(sent) > MAX_PHOTOS:
+        raise RequestError(413, f"{len(sent)} photos; at most {MAX_PHOTOS} are read at once")
+    photos = tuple(_one_of(one, media_type, max_bytes) for one in sent)
+    total = sum(len(one) for one in photos if isinstance(one, bytes))
+    if total > max_bytes:
+        raise RequestError(413, f"photos of {total} bytes together; at most {max_bytes} are read")
+    return SentPhotos(photos, several=True)
 
 
 def upload_key(upload_id: UUID, filename: str) -> str:
@@ -77,7 +114,7 @@ def checked_content_type(content_type: str) -> str:
     return content_type
 
 
-def json_object(body: bytes) -> dict[str, object]:
+def json_object(body: bytes) -> dict[str, Any]:
     """A body that is a JSON object.
 
     Raises: RequestError 400 if it is none.
@@ -92,11 +129,34 @@ def json_object(body: bytes) -> dict[str, object]:
 
 
 def _is_photo(media_type: str) -> bool:
-    return media_type.startswith("image/") or media_type == "application/octet-stream"
+    return media_type.startswith("image/") or media_type == ANY_PHOTO
 
 
-def _from_json(body: bytes) -> bytes | UploadedPhoto:
-    value = json_object(body)
+def _checked(
+    photo: bytes | UploadedPhoto, media_type: str, max_bytes: int
+) -> bytes | UploadedPhoto:
+    if isinstance(photo, UploadedPhoto):
+        return photo
+    if not photo:
+        raise RequestError(400, f"{media_type} without a photo: 0 bytes")
+    if len(photo) > max_bytes:
+        raise RequestError(413, f"a photo of {len(photo)} bytes; at most {max_bytes} are read")
+    return photo
+
+
+def _one_of(sent: object, media_type: str, max_bytes: int) -> SentPhoto:
+    """One of several photos; what is wrong with it does not lose the others."""
+    try:
+        if isinstance(sent, bytes):
+            return _checked(sent, media_type, max_bytes)
+        if isinstance(sent, dict):
+            return _checked(_from_json(sent), media_type, max_bytes)
+        raise RequestError(400, f"{_short(sent)} among images; expected an object")
+    except RequestError as error:
+        return error
+
+
+def _from_json(value: dict[str, Any]) -> bytes | UploadedPhoto:
     image, key = value.get("image"), value.get("s3_key")
     if isinstance(image, str) and key is None:
         return decode_base64(image)
@@ -108,20 +168,27 @@ def _from_json(body: bytes) -> bytes | UploadedPhoto:
     raise RequestError(400, f"JSON with {names[:200]}; expected one text, image or s3_key")
 
 
-def _from_form(body: bytes, content_type: Message) -> bytes:
-    """The first file of a form (RFC 7578); bytes are cut and never decoded."""
+def _files(body: bytes, content_type: Message) -> list[bytes]:
+    """The files of a form (RFC 7578), one at least; bytes are cut and never decoded."""
     boundary = content_type.get_boundary()
     if not boundary:
         raise RequestError(400, "multipart/form-data without a boundary")
     # errors="replace": a boundary of other characters than ASCII is just not found.
     delimiter = b"\r\n--" + boundary.encode("ascii", "replace")
     parts = (b"\r\n" + body).split(delimiter)[1:-1]
+    files = []
     for part in parts:
         head, found, content = part.partition(b"\r\n\r\n")
         headers = BytesHeaderParser().parsebytes(head.lstrip())
         if found and headers.get_filename() is not None:
-            return content
-    raise RequestError(400, f"a form of {len(parts)} parts, none of them a file")
+            files.append(content)
+    if not files:
+        raise RequestError(400, f"a form of {len(parts)} parts, none of them a file")
+    return files
+
+
+def _short(value: object) -> str:
+    return repr(value)[:100]
 
 
 def _content_type(value: str) -> Message:

@@ -63,7 +63,7 @@ def read_photo(
     if size > max_hashed_bytes:
         answer["Body"].close()
         raise UnreadableImageError(
-            f"{place.key!r} of {size} bytes is too large to be a photo", reason="too many bytes"
+            f"{place.key!r} of {size} bytes is too large to be read", reason="too many bytes"
         )
     digest, kept = hashlib.sha256(), BytesIO()  # which gives its bytes without a copy
     for chunk in answer["Body"].iter_chunks(_CHUNK):
@@ -90,15 +90,9 @@ def address(place: PhotoPlace) -> str:
 
 
 def upload_form(place: PhotoPlace, *, content_type: str, max_bytes: int) -> dict[str, Any]:
-    """A form that uploads one photo to that place: url, fields, key.
-
-    content_type: "" for any.
-    """
-    fields = {"Content-Type": content_type} if content_type else {}
-    conditions: list[Any] = [
-        ["content-length-range", 1, max_bytes],
-        *({k: v} for k, v in fields.items()),
-    ]
+    """A form that uploads one photo of that type to that place: url, fields, key."""
+    fields = {"Content-Type": content_type}
+    conditions: list[Any] = [["content-length-range", 1, max_bytes], fields]
     form = client("s3").generate_presigned_post(
         place.bucket,
         place.key,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Classification:
     labels: tuple[Label, ...]
     unknown: bool
     timing_ms: dict[str, float] = field(default_factory=dict, compare=False)
+
+    def at_least(self, probability: float) -> Self:
+        """The same without the labels that are less probable."""
+        kept = tuple(one for one in self.labels if one.probability >= probability)
+        return replace(self, labels=kept)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object shown everywhere (probabilities rounded to six digits)."""

@@ -1,0 +1,466 @@
+"""`make openapi`: writes docs/openapi.json, by Powertools, from the functions' tables of routes.
+
+Powertools takes a route's parameters from its handler's signature, in types of pydantic, which no
+function loads (docs/decisions/0037-openapi.md): here each route becomes such a handler.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NotRequired
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.params import Path as InPath
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from advisor.aws.crawl_turns import StartedRun
+from advisor.aws.frontier import RunStatus
+from advisor.aws.routes import Body, Route
+from advisor.aws.start_crawl import SETTINGS
+from advisor.catalog.categories import MappedCategory
+from advisor.catalog.products import PricePoint
+from advisor.http import PROBLEM_JSON, RETRY_AFTER_S, Choice, Parameter, Share, Whole
+from advisor.uploads import MAX_BYTES, MAX_PHOTOS, PREFIX
+from functions.catalog.handler import ROUTES as CATALOG
+from functions.classify.handler import ROUTES as CLASSIFY
+from functions.crawls.handler import ROUTES as CRAWLS
+
+FILE: Final = Path(__file__).parents[1] / "docs" / "openapi.json"
+PUBLIC: Final[Mapping[str, Route[Any]]] = {**CLASSIFY, **CATALOG}
+NEEDS_IAM: Final[Mapping[str, Route[Any]]] = {**CRAWLS}
+ABOUT: Final = """Photos to categories and products; products, offers and prices of all shops.
+
+Errors are RFC 9457 problem documents that say what was received. API Gateway stands before the
+functions and has errors of its own, JSON with a `message`: 403 for a signature that IAM does not
+accept, 404 for a path that is none, 413 for a body too large for it or for the function, 429 for
+more requests than the stage lets in, 500 and 503 when a function fails or takes more than 30 s."""
+
+
+class Problem(TypedDict):
+    """RFC 9457. detail: what was received."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+
+
+class LabelAnswer(TypedDict):
+    """A category in the shop's own words."""
+
+    label: str
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class ClassificationAnswer(TypedDict):
+    """What a model says of a photo: labels by rank; unknown if it is not sure enough.
+
+    image_id: sha256 of the photo's bytes, hex. timing_ms: by stage.
+    """
+
+    image_id: str
+    model_version: str
+    labels: list[LabelAnswer]
+    unknown: bool
+    timing_ms: dict[str, float]
+
+
+class ClassificationsAnswer(TypedDict):
+    """An answer for each photo, in the order in which they were sent."""
+
+    images: list[ClassificationAnswer | Problem]
+
+
+class LabelledImage(ClassificationAnswer):
+    """What was said last of a stored photo."""
+
+    status: Literal["labelled"]
+    classified_at: str
+
+
+class UnreadableImage(TypedDict):
+    """A stored photo that cannot be read, and why."""
+
+    image_id: str
+    status: Literal["unreadable"]
+    reason: str
+    classified_at: str
+
+
+Availability = Literal["in_stock", "out_of_stock", "preorder", ""]
+
+
+class OfferAnswer(TypedDict):
+    """What a shop asks for a product, in minor units; its photo's address is good for an hour."""
+
+    product_id: str
+    shop: str
+    title: str
+    price_minor: int | None
+    currency: str
+    availability: Availability
+    url: str
+    photo_url: str | None
+
+
+class SuggestionAnswer(TypedDict):
+    """A product that a photo shows (same) or resembles, with every shop's offer.
+
+    match: what the offers were matched by. similarity: cosine of the photos' embeddings.
+    """
+
+    title: str
+    category: str
+    similarity: float
+    same: bool
+    photo_url: str | None
+    match: str
+    confidence: str
+    offers: list[OfferAnswer]
+
+
+class SuggestionsAnswer(TypedDict):
+    """A photo's classification, and the products that it brings to mind."""
+
+    classification: ClassificationAnswer
+    suggestions: list[SuggestionAnswer]
+
+
+class ProductAnswer(TypedDict):
+    """A product as its shop's page said, and every shop's offer of it, cheapest first."""
+
+    product_id: str
+    id: str
+    title: str
+    category: str
+    description: str
+    images: list[str]
+    url: str
+    shop: str
+    observed_at: str
+    run_id: str
+    price_minor: NotRequired[int]
+    currency: NotRequired[str]
+    availability: NotRequired[Availability]
+    brand: NotRequired[str]
+    gtin: NotRequired[str]
+    mpn: NotRequired[str]
+    price_text: NotRequired[str]
+    page: NotRequired[str]
+    extractor: NotRequired[str]
+    offers: list[OfferAnswer]
+
+
+class ListedProduct(TypedDict):
+    """A product of the list. category: the unified one; shop_category: as the shop calls it."""
+
+    product_id: str
+    shop: str
+    title: str
+    category: str
+    shop_category: str
+    brand: str
+    price_minor: int | None
+    currency: str
+    availability: Availability
+    url: str
+    photo_url: str | None
+
+
+class ProductsAnswer(TypedDict):
+    """A page of products by title; cursor: of the next page, "" after the last."""
+
+    products: list[ListedProduct]
+    cursor: str
+    listed_at: str | None
+
+
+class CategoryAnswer(TypedDict):
+    """A category and the number of its products, in all and by shop."""
+
+    category: str
+    products: int
+    shops: dict[str, int]
+
+
+class CategoriesAnswer(TypedDict):
+    """The categories, and which of them each shop's own is."""
+
+    categories: list[CategoryAnswer]
+    mapped: list[MappedCategory]
+
+
+class PricesAnswer(TypedDict):
+    """A price history, oldest first; waiting: what a second crawl must confirm."""
+
+    prices: list[PricePoint]
+    waiting: list[PricePoint]
+
+
+class UploadAnswer(TypedDict):
+    """A form for S3: send fields, then the photo as `file`, to url. key: where it will lie."""
+
+    url: str
+    fields: dict[str, str]
+    key: str
+
+
+class ModelAnswer(TypedDict):
+    """The model in use. accuracy: share of its test photos that it knew."""
+
+    version: str
+    labels: list[str]
+    accuracy: float
+    published_at: str
+
+
+class HealthAnswer(TypedDict):
+    """The function runs."""
+
+    status: Literal["ok"]
+
+
+class CrawlsAnswer(TypedDict):
+    """The crawls that have not expired, newest first."""
+
+    crawls: list[RunStatus]
+
+
+ANSWERS: Final[Mapping[str, Any]] = {
+    "POST /classify": ClassificationAnswer | ClassificationsAnswer,
+    "POST /suggestions": SuggestionsAnswer,
+    "GET /images/{image_id}/suggestions": SuggestionsAnswer,
+    "POST /uploads": UploadAnswer,
+    "GET /images/{image_id}": LabelledImage | UnreadableImage,
+    "GET /products": ProductsAnswer,
+    "GET /categories": CategoriesAnswer,
+    "GET /products/{product_id}": ProductAnswer,
+    "GET /products/{product_id}/prices": PricesAnswer,
+    "GET /model": ModelAnswer,
+    "GET /health": HealthAnswer,
+    "GET /crawls": CrawlsAnswer,
+    "POST /crawls": StartedRun,
+    "GET /crawls/{run_id}": RunStatus,
+    "POST /crawls/{run_id}/pause": RunStatus,
+    "POST /crawls/{run_id}/resume": RunStatus,
+    "POST /crawls/{run_id}/stop": RunStatus,
+}
+IDS: Final = {
+    "image_id": "sha256 of the photo's bytes, hex",
+    "product_id": "<shop>:<sku>, percent-encoded",
+    "run_id": "of a crawl",
+}
+# Not http.HTTPStatus' phrases: they differ from one Python to the next.
+STATUSES: Final = {
+    200: "The answer",
+    201: "Started",
+    400: "What was received cannot be understood",
+    404: "There is no such thing",
+    409: "Not in the state that it stands in",
+    413: "Too many bytes, or too many photos",
+    415: "No photo has this content type",
+    422: "No photo that can be read",
+    429: "More is asked than can be answered now",
+    503: "No model is published yet",
+}
+_TEXT: Final = {"type": "string"}
+_BYTES: Final = {"type": "string", "format": "binary", "maxLength": MAX_BYTES}
+_ONE: Final[list[dict[str, Any]]] = [
+    {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
+        "not": {"required": ["s3_key"]},
+    },
+    {
+        "type": "object",
+        "required": ["s3_key"],
+        "properties": {"s3_key": {"type": "string", "pattern": f"^{PREFIX}", "maxLength": 1024}},
+        "not": {"required": ["image"]},
+    },
+]
+_SEVERAL: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["images"],
+    "properties": {
+        "images": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_PHOTOS,
+            "items": {"oneOf": _ONE},
+        }
+    },
+}
+
+
+def _photo_body(*, most: int) -> dict[str, Any]:
+    """A photo as its bytes, in a form or in JSON. most: how many there may be."""
+    files = {"type": "array", "items": _BYTES, "minItems": 1, "maxItems": most}
+    form = {"type": "object", "required": ["photo"], "properties": {"photo": files}}
+    return {
+        "image/*": {"schema": _BYTES},
+        "application/octet-stream": {"schema": _BYTES},
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": {"anyOf": [*_ONE, *([_SEVERAL] if most > 1 else [])]}},
+    }
+
+
+_UPLOAD: Final = {
+    "type": "object",
+    "properties": {
+        "filename": _TEXT,
+        "content_type": _TEXT | {"pattern": r"^(image/[\w!#$&^.+-]+|application/octet-stream)$"},
+    },
+}
+_CRAWL: Final = {
+    "type": "object",
+    "required": ["spider"],
+    "properties": {
+        "spider": _TEXT,
+        "base_url": _TEXT,
+        "shop": _TEXT,
+        "limit": {"type": "integer", "minimum": 0},
+        "settings": {"type": "object", "propertyNames": {"enum": list(SETTINGS)}},
+    },
+}
+BODIES: Final[Mapping[Body, tuple[dict[str, Any], bool]]] = {  # and whether it must be there
+    Body.PHOTO: (_photo_body(most=1), True),
+    Body.PHOTOS: (_photo_body(most=MAX_PHOTOS), True),
+    Body.UPLOAD: ({"application/json": {"schema": _UPLOAD}}, False),
+    Body.CRAWL: ({"application/json": {"schema": _CRAWL}}, True),
+}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of every route of every function."""
+    app = APIGatewayHttpResolver()
+    routes = {**PUBLIC, **NEEDS_IAM}
+    for name, route in routes.items():
+        method, path = name.split()
+        app.route(
+            re.sub(r"{(\w+)}", r"<\1>", path),
+            method,
+            summary=_docstring(route).partition("\n")[0],
+            description=_docstring(route),
+            responses=_responses(name, route),
+        )(_signed(name, route))
+    schema = app.get_openapi_schema(title="Products Advisor", version="1", description=ABOUT)
+    made: dict[str, Any] = schema.model_dump(mode="json", by_alias=True, exclude_none=True)
+    made["servers"] = [{"url": "/api", "description": "the stage: of the API and of the site"}]
+    for name, route in routes.items():
+        method, path = name.split()
+        operation = made["paths"][path][method.lower()]
+        operation["operationId"] = route.answers.__name__
+        if route.takes:
+            content, required = BODIES[route.takes]
+            operation["requestBody"] = {"required": required, "content": content}
+        if name in NEEDS_IAM:
+            operation["security"] = [{"iam": []}]
+    components = made["components"]
+    components["securitySchemes"] = {
+        "iam": {
+            "type": "apiKey",
+            "name": "Authorization",
+            "in": "header",
+            "description": "AWS Signature Version 4, of somebody who may execute-api:Invoke",
+            "x-amazon-apigateway-authtype": "awsSigv4",
+        }
+    }
+    for name in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
+        del components["schemas"][name]  # Powertools' own, which we never answer
+    for one in components["schemas"].values():
+        one["additionalProperties"] = False
+    info = made.pop("info")
+    return {"openapi": made.pop("openapi"), "info": info, **_without_titles(made)}
+
+
+def _without_titles(value: Any) -> Any:
+    """Without the titles that pydantic makes of names: they say nothing."""
+    if isinstance(value, list):
+        return [_without_titles(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _without_titles(one)
+        for name, one in value.items()
+        if name != "title" or not isinstance(one, str)
+    }
+
+
+def _signed(name: str, route: Route[Any]) -> Any:
+    """A function of which Powertools can read the parameters of a route."""
+    only = inspect.Parameter.KEYWORD_ONLY
+    of_path = [
+        inspect.Parameter(one, only, annotation=Annotated[str, InPath(description=IDS[one])])
+        for one in re.findall(r"{(\w+)}", name)
+    ]
+    of_query = [
+        inspect.Parameter(one.name, only, default=_default(one), annotation=_annotation(one))
+        for one in route.query
+    ]
+
+    def handler(**_: object) -> None:
+        """Never called."""
+
+    handler.__signature__ = inspect.Signature([*of_path, *of_query])  # type: ignore[attr-defined]  # which inspect reads
+    return handler
+
+
+def _annotation(parameter: Parameter) -> Any:
+    about = parameter.about
+    if isinstance(parameter, Whole):
+        return Annotated[int, Query(description=about, ge=parameter.least, le=parameter.most)]
+    if isinstance(parameter, Share):
+        return Annotated[float, Query(description=about, ge=0, le=1)]
+    if isinstance(parameter, Choice):
+        return Annotated[Literal[parameter.words], Query(description=about)]
+    return Annotated[str, Query(description=about)]
+
+
+def _default(parameter: Parameter) -> Any:
+    if isinstance(parameter, Whole):
+        return parameter.default
+    if isinstance(parameter, Choice):
+        return parameter.words[0]
+    return 0 if isinstance(parameter, Share) else ""
+
+
+def _responses(name: str, route: Route[Any]) -> dict[int, Any]:
+    good = {
+        status: {
+            "description": STATUSES[status],
+            "content": {"application/json": {"model": ANSWERS[name]}},
+        }
+        for status in route.good
+    }
+    refused: dict[int, dict[str, Any]] = {
+        status: {
+            "description": STATUSES[status],
+            "content": {PROBLEM_JSON: {"model": Problem}},
+        }
+        for status in route.refuses
+    }
+    for status in refused.keys() & RETRY_AFTER_S:
+        refused[status]["headers"] = {
+            "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
+        }
+    return good | refused
+
+
+def _docstring(route: Route[Any]) -> str:
+    return inspect.getdoc(route.answers) or ""
+
+
+def main() -> None:
+    """Write docs/openapi.json."""
+    FILE.write_text(json.dumps(document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
