@@ -72,6 +72,7 @@ CLASSIFY_ROUTES = (
     "POST /classify",
     "POST /suggestions",
     "GET /images/{image_id}/suggestions",
+    "GET /products/{product_id}/suggestions",
 )
 CATALOG_ROUTES = (
     "POST /uploads",

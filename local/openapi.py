@@ -132,8 +132,22 @@ class SuggestionsAnswer(TypedDict):
     suggestions: list[SuggestionAnswer]
 
 
+class LikeAnswer(TypedDict):
+    """What looks like a product; apart from it the product, with the offers joined to its own.
+
+    All empty where the product has no photo.
+    """
+
+    classification: ClassificationAnswer | None
+    product: SuggestionAnswer | None
+    suggestions: list[SuggestionAnswer]
+
+
 class ProductAnswer(TypedDict):
-    """A product as its shop's page said, and every shop's offer of it, cheapest first."""
+    """A product as its shop's page said, and every shop's offer of it, cheapest first.
+
+    photo_urls: of the photos we keep, good for an hour.
+    """
 
     product_id: str
     id: str
@@ -154,6 +168,7 @@ class ProductAnswer(TypedDict):
     price_text: NotRequired[str]
     page: NotRequired[str]
     extractor: NotRequired[str]
+    photo_urls: list[str]
     offers: list[OfferAnswer]
 
 
@@ -174,10 +189,14 @@ class ListedProduct(TypedDict):
 
 
 class ProductsAnswer(TypedDict):
-    """A page of products by title; cursor: of the next page, "" after the last."""
+    """A page of products by title; cursor: of the next page, "" after the last.
+
+    count: of all, told with the first page; null beyond 1,000, and with later pages.
+    """
 
     products: list[ListedProduct]
     cursor: str
+    count: int | None
     listed_at: str | None
 
 
@@ -190,9 +209,13 @@ class CategoryAnswer(TypedDict):
 
 
 class CategoriesAnswer(TypedDict):
-    """The categories, and which of them each shop's own is."""
+    """The categories, which of them each shop's own is, and the prices' currencies.
+
+    currencies: the most used first.
+    """
 
     categories: list[CategoryAnswer]
+    currencies: list[str]
     mapped: list[MappedCategory]
 
 
@@ -236,6 +259,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "POST /classify": ClassificationAnswer | ClassificationsAnswer,
     "POST /suggestions": SuggestionsAnswer,
     "GET /images/{image_id}/suggestions": SuggestionsAnswer,
+    "GET /products/{product_id}/suggestions": LikeAnswer,
     "POST /uploads": UploadAnswer,
     "GET /images/{image_id}": LabelledImage | UnreadableImage,
     "GET /products": ProductsAnswer,

@@ -17,7 +17,7 @@ from advisor.aws.catalog import CatalogTables
 from advisor.aws.labels import LabelTable
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
-from advisor.aws.photos import PhotoPlace, address, upload_form
+from advisor.aws.photos import PhotoPlace, address, photos_of, upload_form
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.watching import count_cold_start
 from advisor.catalog.listing import Page, Query
@@ -113,19 +113,21 @@ def products(request: Request, services: Services) -> dict[str, Any]:
     """A page of the products that are asked for, by title; no table is read."""
     query = read_query(request)
     listed = services.listing.get()
-    page = listed[0].find(query) if listed else Page((), "")
+    page = listed[0].find(query) if listed else Page((), "", 0)
     return {
         "products": [_with_photo_url(one, services) for one in page.products],
         "cursor": page.cursor,
+        "count": page.count,
         "listed_at": listed[1]["built_at"] if listed else None,
     }
 
 
 def categories(_request: Request, services: Services) -> dict[str, Any]:
-    """The categories with their numbers of products, and what each shop's category is."""
+    """The categories with their numbers of products, what each shop's is, and the currencies."""
     listed = services.listing.get()
     return {
         "categories": listed[0].categories() if listed else [],
+        "currencies": listed[0].currencies if listed else [],
         "mapped": listed[1]["mapped"] if listed else [],
     }
 
@@ -134,7 +136,11 @@ def product(request: Request, services: Services) -> dict[str, Any]:
     """A product as its shop's page said when it was last seen, and every shop's offer of it."""
     found = services.catalog.get(request.id("product_id"))
     offers = cheapest_first(Offer.of(one) for one in _same_product(found, services.catalog))
-    return found.to_dict() | {"offers": [offer.to_dict(lambda _: None) for offer in offers]}
+    photos = photos_of(services.data_bucket, found.item)
+    return found.to_dict() | {
+        "photo_urls": [address(place) for place in photos],
+        "offers": [offer.to_dict(lambda _: None) for offer in offers],
+    }
 
 
 def prices(request: Request, services: Services) -> dict[str, Any]:

@@ -21,19 +21,20 @@ from advisor.aws.indexes import IndexedPhotos, IndexStore
 from advisor.aws.labelling import Labeller, Outcome
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
-from advisor.aws.photos import PhotoPlace, address, read_announcement, read_photo
+from advisor.aws.photos import PhotoPlace, address, photos_of, read_announcement, read_photo
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
 from advisor.aws.watching import PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import SimilarPhoto, join, rank_similar
-from advisor.catalog.suggestions import find_suggestions
+from advisor.catalog.suggestions import Suggestion, find_suggestions
 from advisor.errors import NoModelError, NotFoundError, RequestError, UnreadableImageError
 from advisor.http import Request, Share, Whole, Words, problem_of
 from advisor.settings import Settings
 from advisor.uploads import MAX_BYTES, SentPhoto, UploadedPhoto, read_photos
 from advisor.uploads import read_photo as read_sent_photo
+from advisor.vision.classification import Classification
 from advisor.vision.classifier import Prediction
 
 LABELS: Final = Whole(name="top_k", about="how many labels", default=5, least=1, most=20)
@@ -209,9 +210,36 @@ def suggest_stored(request: Request, services: Services) -> dict[str, Any]:
     return _suggestions(photo, request, services)
 
 
-def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str, Any]:
-    """Suggestions by the model whose photos are indexed: a new one's index comes a little later."""
+def suggest_like(request: Request, services: Services) -> dict[str, Any]:
+    """What looks like a product by its photo, and apart from it the product with all its offers."""
+    product = services.catalog.get(request.id("product_id"))
+    photos = photos_of(services.data_bucket, product.item)
     top_k = SUGGESTIONS.of(request)
+    if not photos:
+        return {"classification": None, "product": None, "suggestions": []}
+    photo = _stored_bytes(photos[0], max_bytes=MAX_BYTES)
+    said, found = _find(photo, services, top_k=top_k + 1)
+    own = [one for one in found if product.product_id in one.product_ids]
+    others = [_shown(one, services) for one in found if one not in own]
+    return {
+        "classification": said.to_dict(),
+        "product": _shown(own[0], services) if own else None,
+        "suggestions": others[:top_k],
+    }
+
+
+def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str, Any]:
+    said, found = _find(photo, services, top_k=SUGGESTIONS.of(request))
+    return {
+        "classification": said.to_dict(),
+        "suggestions": [_shown(one, services) for one in found],
+    }
+
+
+def _find(
+    photo: bytes, services: Services, *, top_k: int
+) -> tuple[Classification, list[Suggestion]]:
+    """Suggestions by the model whose photos are indexed: a new one's index comes a little later."""
     indexed = services.indexes.model_version if services.indexes else ""
     if indexed and services.classifier_of:
         classifier = services.classifier_of(indexed)
@@ -220,13 +248,11 @@ def _suggestions(photo: bytes, request: Request, services: Services) -> dict[str
     prediction = _see(photo, classifier, top_k=LABELS.default)
     said = prediction.classification
     catalog = TableCatalog(services, said.model_version)
-    found = find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
-    return {
-        "classification": said.to_dict(),
-        "suggestions": [
-            one.to_dict(lambda key: address(PhotoPlace(services.data_bucket, key))) for one in found
-        ],
-    }
+    return said, find_suggestions(said, prediction.embedding, catalog, top_k=top_k)
+
+
+def _shown(suggestion: Suggestion, services: Services) -> dict[str, Any]:
+    return suggestion.to_dict(lambda key: address(PhotoPlace(services.data_bucket, key)))
 
 
 def _see(photo: bytes, classifier: PhotoClassifier, *, top_k: int) -> Prediction:
@@ -308,5 +334,8 @@ ROUTES: Final = {
     ),
     "GET /images/{image_id}/suggestions": Route(
         answers=suggest_stored, query=(SUGGESTIONS,), refuses=(400, 404, 413, 422, 429, 503)
+    ),
+    "GET /products/{product_id}/suggestions": Route(
+        answers=suggest_like, query=(SUGGESTIONS,), refuses=(400, 404, 413, 422, 429, 503)
     ),
 }

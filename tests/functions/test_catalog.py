@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -89,6 +90,7 @@ def test_gives_a_product_whose_id_holds_a_slash_and_other_letters() -> None:
         "shop": "one",
         "observed_at": "2026-11-01T10:00:00+00:00",
         "run_id": "r1",
+        "photo_urls": [],
         "offers": [
             {
                 "product_id": "one:AB/12 é", "shop": "one", "title": "Wooden <b>Stool</b>",
@@ -113,6 +115,20 @@ def test_gives_every_shops_offer_of_a_product_cheapest_first() -> None:
         ("two", 8900),
         ("one", 9900),
     ]
+
+
+def test_gives_the_addresses_of_the_products_stored_photos_and_of_no_others() -> None:
+    for sku in ("12", "12-7"):
+        CATALOG.put_item(
+            replace(STOOL, id=sku), run_id="r1", observed_at="2026-11-01T10:00:00+00:00"
+        )
+    folder = "images/hi-fi, audio & speakers/one/"
+    names = ("12-0a1b2c3d4e5f.jpg", "12-7-0a1b2c3d4e5f.jpg", "12-ffffffffffff.webp", "12-x.jpg")
+    for name in names:
+        client("s3").put_object(Bucket="data", Key=folder + name, Body=b"-")
+    found = answer(recorded("http_product", product_id="one:12"))["photo_urls"]
+    paths = [unquote(urlsplit(url).path) for url in found]
+    assert paths == [f"/{folder}{names[0]}", f"/{folder}{names[2]}"]
 
 
 def test_takes_ids_that_come_still_encoded() -> None:
@@ -316,12 +332,16 @@ def get(route: str, **query: str) -> dict[str, Any]:
 
 
 def test_lists_products_page_by_page() -> None:
-    assert answer(get("/products")) == {"products": [], "cursor": "", "listed_at": None}
+    assert answer(get("/products")) == {
+        "products": [], "cursor": "", "count": 0, "listed_at": None,
+    }  # fmt: skip
     listed("Chair", "Lamp", "<b>Sofa</b>")
     first = answer(get("/products", limit="2"))
     assert [one["title"] for one in first["products"]] == ["<b>Sofa</b>", "Chair"]
     assert first["products"][0]["photo_url"] is None
+    assert first["count"] == 3
     second = answer(get("/products", limit="2", cursor=first["cursor"]))
+    assert second["count"] is None
     assert [one["title"] for one in second["products"]] == ["Lamp"]
     assert second["cursor"] == ""
 
@@ -365,6 +385,7 @@ def test_gives_the_categories_with_counts_and_what_each_shops_is() -> None:
     listed("Chair", "Lamp", votes=[vote])
     answered = answer(get("/categories"))
     assert answered["categories"] == [{"category": "lamps", "products": 2, "shops": {"one": 2}}]
+    assert answered["currencies"] == ["EUR"]
     assert answered["mapped"] == [
         {
             "shop": "one", "category": STOOL.category, "unified": "lamps", "share": 1.0,

@@ -727,6 +727,56 @@ def test_a_stored_photo_that_is_not_there_or_cannot_be_read_has_no_suggestions(
     assert of_image(b"?", services, 422)["status"] == 422
 
 
+def like(product_id: str, services: Fixture, status: int = 200, **query: str) -> dict[str, Any]:
+    event = recorded("http_product") | {
+        "routeKey": "GET /products/{product_id}/suggestions",
+        "pathParameters": {"product_id": quote(product_id, safe="")},
+        "queryStringParameters": query,
+    }
+    return answer(event, services, status)
+
+
+def test_finds_what_looks_like_a_product_and_its_own_offers_apart(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue", price_minor=9900)
+    services.sell("two:2", "Stool, wooden", b"chairs 0.92 bluish", price_minor=8909)
+    services.sell("one:3", "Side Desk", b"chairs 0.93 bluish", price_minor=5000)
+    services.sell("one:4", "Balloon Chair", b"chairs 0.93 red", price_minor=5000)
+    found = like("one:1", services)
+    assert [one["product_id"] for one in found["product"]["offers"]] == ["two:2", "one:1"]
+    assert found["product"]["match"] == "name"
+    assert [one["title"] for one in found["suggestions"]] == ["Side Desk", "Balloon Chair"]
+    assert found["classification"]["labels"][0]["label"] == "chairs"
+    fewer = like("one:1", services, top_k="1")
+    assert [one["title"] for one in fewer["suggestions"]] == ["Side Desk"]
+
+
+def test_a_product_without_a_photo_has_nothing_to_be_compared_by(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue")
+    services.sell("one:2", "Stool in a box")
+    nothing = {"classification": None, "product": None, "suggestions": []}
+    assert like("one:2", services) == nothing
+
+
+def test_what_looks_like_a_product_that_is_not_there_is_not_found(services: Fixture) -> None:
+    assert "no product 'one:1'" in like("one:1", services, 404)["detail"]
+
+
+def test_a_category_with_one_product_has_none_like_it(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue")
+    assert like("one:1", services)["suggestions"] == []
+    [found] = suggestions(b"chairs 0.9 blue", services)["suggestions"]
+    assert found["same"]
+
+
+def test_two_shops_with_one_sku_for_different_goods_stay_two_products(services: Fixture) -> None:
+    services.sell("one:1", "Wooden Stool", b"chairs 0.91 blue", price_minor=9900)
+    services.sell("two:1", "Garden Hose", b"chairs 0.92 bluish", price_minor=100)
+    found = like("one:1", services)
+    assert [one["product_id"] for one in found["product"]["offers"]] == ["one:1"]
+    [hose] = found["suggestions"]
+    assert [one["product_id"] for one in hose["offers"]] == ["two:1"]
+
+
 class FakeIndexes:
     """Indexes of an older model."""
 

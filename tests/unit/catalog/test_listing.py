@@ -92,6 +92,23 @@ def test_pages_follow_each_other_by_their_cursor(listing: Listing) -> None:
     assert seen == titles(listing)
 
 
+def test_the_first_page_tells_how_many_there_are(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert listing.find(Query()).count == len(GOODS)
+    assert listing.find(Query(words="sofa", limit=1)).count == 2
+    assert listing.find(Query(words="nothing")).count == 0
+    cursor = listing.find(Query(limit=2)).cursor
+    assert listing.find(Query(limit=2, cursor=cursor)).count is None
+    monkeypatch.setattr("advisor.catalog.listing.MOST_COUNTED", 4)
+    assert listing.find(Query(limit=2)).count is None
+    assert listing.find(Query(shop="two", limit=1)).count == 3
+
+
+def test_the_currencies_of_its_prices_are_known_the_most_used_first(listing: Listing) -> None:
+    assert listing.currencies == ("EUR", "CHF")
+
+
 def test_a_cursor_goes_on_in_a_list_that_was_made_since(listing: Listing, tmp_path: Path) -> None:
     cursor = listing.find(Query(limit=2)).cursor
     write_listing(tmp_path / "new", [product("Aloe"), *GOODS[2:]])

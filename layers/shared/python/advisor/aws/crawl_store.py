@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from advisor.aws.clients import client
 from advisor.aws.crawl_records import Heading, RecordWriter
 from advisor.aws.frontier_rows import iso
+from advisor.aws.photos import catalog_key
 from advisor.crawling.items import Item
 from advisor.crawling.messages import ArchivedPage, archive_name
 from advisor.crawling.photos import Photo
@@ -170,9 +171,8 @@ class CrawlStore:
         }
 
     def _put_photo(self, photo: Photo) -> None:
-        name = f"{path_segment(photo.sku)}-{photo.image_id[:12]}.{photo.extension}"
         self._put_new(
-            f"images/{path_segment(photo.category)}/{path_segment(self._shop)}/{name}",
+            catalog_key(photo, self._shop),
             photo.data,
             ContentType=photo.content_type,
             Metadata={"product-id": quote(photo.product_id), "image-id": photo.image_id},

@@ -1,9 +1,10 @@
-"""Photos in S3: read, addressed, and announced by S3's events through SQS."""
+"""Photos in S3: named, read, addressed, and announced by S3's events through SQS."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,11 +14,16 @@ from urllib.parse import quote_plus, unquote, unquote_plus
 from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
+from advisor.crawling.items import Item
+from advisor.crawling.photos import EXTENSIONS, Photo
 from advisor.errors import NotFoundError, UnreadableImageError
+from advisor.naming import path_segment
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
 MAX_HASHED_BYTES: Final = 1 << 30  # some 15 s of a function's time; a film must not take more
+PHOTOS_OF_A_PRODUCT: Final = 8  # more are not shown
+_NAME_ENDS = re.compile(rf"[0-9a-f]{{12}}\.(?:{'|'.join(EXTENSIONS)})")
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHUNK = 1 << 20
 
@@ -43,6 +49,26 @@ class StoredPhoto:
     size: int
     image_id: str
     product_id: str
+
+
+def catalog_key(photo: Photo, shop: str) -> str:
+    """Where a shop's photo is stored: images/<category>/<shop>/<sku>-<image id>.<ext>."""
+    beginning = _beginning(photo.category, shop, photo.sku)
+    return f"{beginning}{photo.image_id[:12]}.{photo.extension}"
+
+
+def photos_of(bucket: str, item: Item) -> list[PhotoPlace]:
+    """The stored photos of a product as its page shows it now, by name; a few of many."""
+    beginning = _beginning(item.category, item.shop, item.id)
+    answer = client("s3").list_objects_v2(Bucket=bucket, Prefix=beginning)
+    keys = [stored["Key"] for stored in answer.get("Contents", ())]
+    # Another SKU may begin with this one.
+    own = [key for key in keys if _NAME_ENDS.fullmatch(key, len(beginning))]
+    return [PhotoPlace(bucket, key) for key in own[:PHOTOS_OF_A_PRODUCT]]
+
+
+def _beginning(category: str, shop: str, sku: str) -> str:
+    return f"{IMAGES}{path_segment(category)}/{path_segment(shop)}/{path_segment(sku)}-"
 
 
 def read_photo(

@@ -9,8 +9,9 @@ import base64
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,6 +21,7 @@ from advisor.catalog.products import Product
 from advisor.errors import DataError, RequestError
 
 MAX_WORDS: Final = 10  # of a question; each is a look-up
+MOST_COUNTED: Final = 1_000  # of what is asked for: a count of all would read all
 _SCHEMA = """
 CREATE TABLE products (
     sort TEXT NOT NULL, product_id TEXT NOT NULL, shop TEXT NOT NULL, category TEXT NOT NULL,
@@ -61,10 +63,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """Some products, by title. cursor: for the next page; "" at the end."""
+    """Some products, by title. cursor: for the next page; "" at the end.
+
+    count: how many there are on all pages, told with the first one; None beyond MOST_COUNTED.
+    """
 
     products: tuple[dict[str, Any], ...]
     cursor: str
+    count: int | None = None
 
 
 def write_listing(
@@ -156,7 +162,24 @@ class Listing:
         return Page(
             tuple({name: row[name] for name in _COLUMNS.split(", ")} for row in shown),
             _cursor(shown[-1]["sort"], shown[-1]["product_id"]) if more else "",
+            None if query.cursor else self._count(where, values) if more else len(shown),
         )
+
+    def _count(self, where: str, values: Sequence[Any]) -> int | None:
+        [[count]] = self._db.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM products WHERE {where} LIMIT ?)",  # noqa: S608 (our own words; every value is bound)
+            (*values, MOST_COUNTED + 1),
+        )
+        return count if count <= MOST_COUNTED else None
+
+    @cached_property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies of its prices, that of most first. Read once: it takes all rows."""
+        rows = self._db.execute(
+            "SELECT currency FROM products WHERE currency != '' "
+            "GROUP BY currency ORDER BY count(*) DESC, currency"
+        )
+        return tuple(row["currency"] for row in rows)
 
     def categories(self) -> list[dict[str, Any]]:
         """Each category with the number of its products, in all and by shop; the largest first."""

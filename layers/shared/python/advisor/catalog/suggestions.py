@@ -21,7 +21,7 @@ LOOKED_AT_PER_SUGGESTION: Final = 4
 # A photo of a road bike at .45 "sports equipment" and .43 "cameras" must not miss the bike that
 # the shop's own photo put among the cameras.
 SURE: Final = 0.9
-MOST_LABELS: Final = 3
+MOST_LABELS: Final = 2
 CODES_LOOKED_UP: Final = 5  # so many of the best candidates' GTINs are asked for in all shops
 
 
@@ -71,6 +71,11 @@ class Suggestion:
         """Whether the photo asked for shows this product itself, not one that looks like it."""
         return self.similarity >= SAME_PHOTO
 
+    @property
+    def product_ids(self) -> tuple[str, ...]:
+        """The shops' products that are this one."""
+        return tuple(offer.product_id for offer in self.offers)
+
     def to_dict(self, photo_url: Callable[[str], str | None]) -> dict[str, Any]:
         """The JSON object of an answer. photo_url: turns where a photo lies into its address."""
         return {
@@ -108,19 +113,13 @@ def find_suggestions(
 
 
 def labels_to_search(classification: Classification) -> tuple[str, ...]:
-    """The categories to look in: the predicted one, and the next best as far as it may be them.
+    """The categories to look in: the predicted one, and the next best where it may be that one.
 
-    Two or three when the model is not sure, so that together they are right with SURE. A photo
-    of a shop is put on the shelves of the same categories, so that either side may err.
+    A photo of a shop is put on the shelves of the same categories, so that either side may err.
     """
-    chosen: list[str] = []
-    covered = 0.0
-    for label in classification.labels[:MOST_LABELS]:
-        chosen.append(label.label)
-        covered += label.probability
-        if covered >= SURE and not (classification.unknown and len(chosen) < 2):
-            break
-    return tuple(chosen)
+    best = classification.labels[:MOST_LABELS]
+    sure = not classification.unknown and bool(best) and best[0].probability >= SURE
+    return tuple(one.label for one in (best[:1] if sure else best))
 
 
 def candidates_of(
