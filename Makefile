@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 MINISTACK := ministack==1.5.33
+SAM := aws-sam-cli==1.170.0
 # Node.js comes with the virtual environment, the same for everyone.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 4566
@@ -26,7 +27,7 @@ demo: setup ## Run the whole thing on this machine, with a web page, until Ctrl-
 demo-once: setup ## The same, then stop; writes build/demo-report.json
 	@$(BIN)/python -m local.demo --once
 
-test: setup ## Run all tests
+test: setup .sam/.installed ## Run all tests
 	@npm run --silent test:web
 	@$(BIN)/pytest
 
@@ -53,7 +54,7 @@ deploy: setup ## Deploy to the AWS account of your credentials; asks first
 	@$(BIN)/python -m infra.deploy
 
 clean: ## Remove what was built and installed (not the state that `make local` keeps)
-	rm -rf .venv node_modules web/dist build .emulator/venv .emulator/.installed .*_cache .hypothesis
+	rm -rf .venv .sam node_modules web/dist build .emulator/venv .emulator/.installed .*_cache .hypothesis
 
 .venv/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "setup: needs Python 3.11, 3.12 or 3.13 on the PATH, with its venv module" >&2; exit 2; }
@@ -66,6 +67,14 @@ clean: ## Remove what was built and installed (not the state that `make local` k
 	@echo "setup: the emulator" >&2
 	@$(BIN)/python -m venv .emulator/venv
 	@.emulator/venv/bin/python $(PIP) $(MINISTACK) "$$(grep -o 'boto3==[0-9.]*' pyproject.toml)"
+	@touch $@
+
+# In a venv of its own, since it pins other versions than ours; not part of `make setup`, since only
+# the tests and `make sam-local` need it, and it takes half a minute and 340 MB.
+.sam/.installed: Makefile | .venv/.installed
+	@echo "AWS SAM, for the tests (half a minute)" >&2
+	@$(BIN)/python -m venv .sam/venv
+	@.sam/venv/bin/python $(PIP) $(SAM)
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json .npmrc | .venv/.installed

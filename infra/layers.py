@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -175,13 +175,13 @@ def _fill(folder: Path, name: str, target: Target) -> None:
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(source / "python", folder, ignore=ignored)
     else:
-        _pip_install(source / "requirements.txt", folder, target)
+        pip_install(["--requirement", str(source / "requirements.txt")], folder, target)
         _trim(folder)
     _compile(name, folder, target)
 
 
 def _fingerprint(source: Path, target: Target) -> str:
-    recipe = (RECIPE, target, TRIM, _compiler(target))
+    recipe = (RECIPE, target, TRIM, python_of(target))
     digest = hashlib.sha256(repr(recipe).encode())
     for path in sorted(source.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
@@ -189,19 +189,20 @@ def _fingerprint(source: Path, target: Target) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pip_install(requirements: Path, into: Path, target: Target) -> None:
+def pip_install(packages: Sequence[str], into: Path, target: Target) -> None:
+    """Install packages (as pip's command line names them) for a target into a folder."""
     options = []
     if target.platforms:
         options = ["--only-binary=:all:", "--python-version", target.python_version]
         options += [flag for tag in target.platforms for flag in ("--platform", tag)]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *options]
-    command += ["--disable-pip-version-check", "--requirement", str(requirements)]
+    command += ["--disable-pip-version-check", "--target", str(into), *packages]
     # stdout belongs to the CDK command line.
     result = subprocess.run(  # noqa: S603 (our own interpreter and file)
-        [*command, "--target", str(into)], check=False, capture_output=True, text=True
+        command, check=False, capture_output=True, text=True
     )
     if result.returncode:
-        raise RuntimeError(f"pip could not build {requirements}:\n{result.stderr[-2000:]}")
+        raise RuntimeError(f"pip could not install {packages}:\n{result.stderr[-2000:]}")
 
 
 def _trim(folder: Path) -> None:
@@ -220,7 +221,7 @@ def _compile(name: str, folder: Path, target: Target) -> None:
     tracebacks show our lines. Bytecode belongs to one Python version; without that Python on
     this machine the layer works all the same, with a slower cold start.
     """
-    python = _compiler(target)
+    python = python_of(target)
     if python is None:
         sys.stderr.write(
             f"layers: no python{target.python_version} on this machine, so layer {name}"
@@ -239,16 +240,20 @@ def _compile(name: str, folder: Path, target: Target) -> None:
             compiled.with_suffix(".py").unlink(missing_ok=True)
 
 
-def _compiler(target: Target) -> str | None:
+def python_of(target: Target) -> str | None:
+    """A Python of the target's version on this machine: on the PATH, or among pyenv's."""
     if target.python_version == THIS_MACHINE.python_version:
         return sys.executable
-    found = shutil.which(f"python{target.python_version}")
-    if found is None:
-        return None
-    answer = subprocess.run(  # noqa: S603 (a shim of that name may have no such Python behind)
-        [found, "--version"], check=False, capture_output=True, text=True
-    )
-    return found if re.match(rf"Python {target.python_version}\.", answer.stdout) else None
+    name = f"python{target.python_version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(pyenv.glob(f"versions/{target.python_version}.*/bin/{name}"))
+    for found in filter(None, (shutil.which(name), *map(str, kept))):
+        answer = subprocess.run(  # noqa: S603 (a shim of that name may have no such Python behind)
+            [found, "--version"], check=False, capture_output=True, text=True
+        )
+        if re.match(rf"Python {target.python_version}\.", answer.stdout):
+            return found
+    return None
 
 
 if __name__ == "__main__":  # part of the set-up, so that the first deployment is quick

@@ -13,6 +13,7 @@ import pytest
 
 from infra.layers import LAMBDA, LAYERS, THIS_MACHINE, Target, build_layer
 from tests.infra.elf import needed_versions
+from tests.infra.templates import layers_of
 from tests.training import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,17 +32,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in RUNTIME:
         (folder / name).symlink_to(Path(boto3.__file__).parent.parent / name)
     return folder
-
-
-def layers_of(function: str, template: dict[str, Any]) -> list[str]:
-    for resource in template["Resources"].values():
-        variables = resource["Properties"].get("Environment", {}).get("Variables", {})
-        if variables.get("POWERTOOLS_SERVICE_NAME") == function:
-            names = [
-                layer["Ref"].partition("Layer")[0] for layer in resource["Properties"]["Layers"]
-            ]
-            return [name.lower() for name in names]
-    raise LookupError(function)
 
 
 def run(code: str, folders: list[Path], *arguments: Path) -> subprocess.CompletedProcess[str]:
