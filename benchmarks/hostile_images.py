@@ -126,6 +126,7 @@ def _function(bundle: Path) -> None:
         catalog=None,  # type: ignore[arg-type]  # uploads need none
         labels=rows,  # type: ignore[arg-type]  # stands in for the table
         embeddings=None,  # type: ignore[arg-type]  # uploads need none
+        pins=None,  # type: ignore[arg-type]  # uploads need none
     )
     say = sys.stdout.write
     say(json.dumps({"mb": _peak_mb()}) + "\n")

@@ -13,7 +13,7 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 COMMANDS = (
     "crawl", "replay", "spider",
     "train", "model", "evaluate", "classify",
-    "suggest", "prices", "alert", "categories", "disagreements",
+    "suggest", "prices", "alert", "categories", "disagreements", "reviews",
 )  # fmt: skip
 
 

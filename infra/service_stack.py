@@ -93,6 +93,16 @@ CRAWLS_ROUTES = (
     "POST /crawls/{run_id}/resume",
     "POST /crawls/{run_id}/stop",
 )
+# So do these; and who may look is who may decide.
+REVIEWS_ROUTES = (
+    "GET /reviews/photos",
+    "POST /reviews/photos/{image_id}",
+    "DELETE /reviews/photos/{image_id}",
+    "GET /reviews/matches",
+    "POST /reviews/matches",
+    "DELETE /reviews/matches/{match_id}",
+    "GET /reviews/decisions",
+)
 
 
 class ServiceStack(Stack):
@@ -129,6 +139,7 @@ class ServiceStack(Stack):
         self._crawling(shops)
         self._classifying()
         self._indexing()
+        self._reviewing()
         self._publishing(publish_max_p)
         self._planning()
         self.api = self._routes()
@@ -143,6 +154,7 @@ class ServiceStack(Stack):
                 self.classify,
                 self.catalog,
                 self.index,
+                self.reviews,
                 self.publish_model,
                 self.plan_training,
             ),
@@ -281,7 +293,11 @@ class ServiceStack(Stack):
         self.classify = self._function(
             "classify",
             ("vision", "catalog"),
-            settings | {"embeddings_table": storage.embeddings.table_name},
+            settings
+            | {
+                "embeddings_table": storage.embeddings.table_name,
+                "reviews_table": storage.reviews.table_name,
+            },
             timeout_s=CLASSIFY_TIMEOUT_S,
             memory_mb=1769,  # one whole vCPU
             concurrency=CLASSIFY_CONCURRENCY,
@@ -304,6 +320,7 @@ class ServiceStack(Stack):
         storage.labels.grant_read_write_data(self.classify)
         storage.embeddings.grant_read_write_data(self.classify)
         storage.products.grant_read_data(self.classify)
+        storage.reviews.grant(self.classify, "dynamodb:Query")
         # Imported by name: the notification then belongs to this stack, and no cycle arises.
         for name, bucket, prefix in (
             ("DataEvents", storage.data, "images/"),
@@ -318,7 +335,11 @@ class ServiceStack(Stack):
         self.catalog = self._function(
             "catalog",
             ("catalog",),
-            settings | {"prices_table": storage.prices.table_name},
+            settings
+            | {
+                "prices_table": storage.prices.table_name,
+                "reviews_table": storage.reviews.table_name,
+            },
             timeout_s=15,
             memory_mb=512,
             concurrency=CATALOG_CONCURRENCY,
@@ -329,6 +350,7 @@ class ServiceStack(Stack):
         storage.uploads.grant_put(self.catalog, "uploads/*")
         for table in (storage.labels, storage.products, storage.prices):
             table.grant_read_data(self.catalog)
+        storage.reviews.grant(self.catalog, "dynamodb:Query")
 
     def _indexing(self) -> None:
         storage = self._storage
@@ -339,6 +361,7 @@ class ServiceStack(Stack):
                 "data_bucket": storage.data.bucket_name,
                 "embeddings_table": storage.embeddings.table_name,
                 "products_table": storage.products.table_name,
+                "reviews_table": storage.reviews.table_name,
             },
             timeout_s=900,
             memory_mb=3008,
@@ -356,6 +379,7 @@ class ServiceStack(Stack):
         )
         storage.embeddings.grant_read_data(self.index)
         storage.products.grant_read_data(self.index)
+        storage.reviews.grant(self.index, "dynamodb:Query")
         self.index.add_to_role_policy(
             iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.data.bucket_arn])
         )
@@ -367,6 +391,33 @@ class ServiceStack(Stack):
             schedule=scheduler.ScheduleExpression.rate(Duration.hours(1)),
             target=scheduler_targets.LambdaInvoke(self.index),
             description="Brings the indexes of the photos up to date",
+        )
+
+    def _reviewing(self) -> None:
+        storage = self._storage
+        self.reviews = self._function(
+            "reviews",
+            ("catalog",),
+            {
+                "data_bucket": storage.data.bucket_name,
+                "labels_table": storage.labels.table_name,
+                "products_table": storage.products.table_name,
+                "reviews_table": storage.reviews.table_name,
+            },
+            timeout_s=15,
+            memory_mb=512,
+            description="Shows what a person should look at, and takes their decisions",
+        )
+        for prefix in ("models/*", "listing/*", "images/*"):  # photos: for who has their address
+            storage.data.grant_read(self.reviews, prefix)
+        storage.labels.grant(self.reviews, "dynamodb:Query", "dynamodb:UpdateItem")
+        storage.products.grant(self.reviews, "dynamodb:BatchGetItem")
+        storage.reviews.grant(
+            self.reviews,
+            *(
+                f"dynamodb:{action}"
+                for action in ("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query")
+            ),
         )
 
     def _publishing(self, publish_max_p: float) -> None:
@@ -398,13 +449,17 @@ class ServiceStack(Stack):
         self.plan_training = self._function(
             "plan_training",
             (),
-            {"data_bucket": data.bucket_name},
+            {
+                "data_bucket": data.bucket_name,
+                "reviews_table": self._storage.reviews.table_name,
+            },
             timeout_s=300,  # a million keys are a thousand requests
             memory_mb=512,
             description="Counts the photos to train on, and says whether it is worth it",
         )
         data.grant_read(self.plan_training, "models/*")
         data.grant_put(self.plan_training, "models/jobs/*")
+        self._storage.reviews.grant(self.plan_training, "dynamodb:Query")
         self.plan_training.add_to_role_policy(  # it lists photos and reads none
             iam.PolicyStatement(actions=["s3:ListBucket"], resources=[data.bucket_arn])
         )
@@ -422,15 +477,16 @@ class ServiceStack(Stack):
                 added += api.add_routes(
                     path=path, methods=[apigateway.HttpMethod[method]], integration=integration
                 )
-        integration = integrations.HttpLambdaIntegration("CrawlsRoute", self.crawls)
-        for route in CRAWLS_ROUTES:
-            method, path = route.split()
-            api.add_routes(
-                path=path,
-                methods=[apigateway.HttpMethod[method]],
-                integration=integration,
-                authorizer=authorizers.HttpIamAuthorizer(),
-            )
+        for function, signed in ((self.crawls, CRAWLS_ROUTES), (self.reviews, REVIEWS_ROUTES)):
+            integration = integrations.HttpLambdaIntegration(f"{function.node.id}Route", function)
+            for route in signed:
+                method, path = route.split()
+                api.add_routes(
+                    path=path,
+                    methods=[apigateway.HttpMethod[method]],
+                    integration=integration,
+                    authorizer=authorizers.HttpIamAuthorizer(),
+                )
         access_log = logs.LogGroup(
             self,
             "ApiLogs",

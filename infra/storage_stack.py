@@ -11,7 +11,7 @@ TEXT = dynamodb.AttributeType.STRING
 
 
 class StorageStack(Stack):
-    """Two buckets and five tables, kept when the stack is removed (not on the emulator)."""
+    """Two buckets and eight tables, kept when the stack is removed (not on the emulator)."""
 
     def __init__(self, scope: Construct, construct_id: str, *, local: bool) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: buckets and tables")
@@ -40,6 +40,19 @@ class StorageStack(Stack):
         )
         self.prices = self._table("Prices", "product_id", "observed_at")
         self.labels = self._table("Labels", "image_id", "model_version")
+        # Only photos that a model is not sure of have the attribute `review`: the least sure first.
+        self.labels.add_global_secondary_index(
+            index_name="to_review",
+            partition_key=dynamodb.Attribute(name="review", type=TEXT),
+            sort_key=dynamodb.Attribute(name="probability", type=dynamodb.AttributeType.NUMBER),
+        )
+        self.reviews = self._table("Reviews", "kind", "about")
+        self.reviews.add_global_secondary_index(
+            index_name="by_time",
+            partition_key=dynamodb.Attribute(name="kind", type=TEXT),
+            sort_key=dynamodb.Attribute(name="at", type=TEXT),
+        )
+        self.days = self._table("Days", "what", "day")
         self.embeddings = self._table("Embeddings", "shelf", "photo")
         self.alerts = self._table("Alerts", "product_id", "alert_id")
         self.frontier = self._table("Frontier", "pk", "sk", time_to_live="expires_at")

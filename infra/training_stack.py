@@ -210,7 +210,7 @@ class TrainingStack(Stack):
             (["s3:GetObject"], [f"{source.bucket.bucket_arn}/{source.s3_object_key}"]),
             (["s3:ListBucket"], [bucket]),
             (["s3:GetObject"],
-             [f"{bucket}/{key}" for key in ("images/*", "models/corrections.jsonl", *kept)]),
+             [f"{bucket}/{key}" for key in ("images/*", "models/jobs/*", *kept)]),
             (["s3:PutObject"], [f"{bucket}/{key}" for key in (*written, *kept)]),
         ):  # fmt: skip
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources))

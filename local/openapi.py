@@ -30,10 +30,12 @@ from advisor.uploads import MAX_BYTES, MAX_PHOTOS, PREFIX
 from functions.catalog.handler import ROUTES as CATALOG
 from functions.classify.handler import ROUTES as CLASSIFY
 from functions.crawls.handler import ROUTES as CRAWLS
+from functions.reviews.handler import MAX_LABEL_CHARS
+from functions.reviews.handler import ROUTES as REVIEWS
 
 FILE: Final = Path(__file__).parents[1] / "docs" / "openapi.json"
 PUBLIC: Final[Mapping[str, Route[Any]]] = {**CLASSIFY, **CATALOG}
-NEEDS_IAM: Final[Mapping[str, Route[Any]]] = {**CRAWLS}
+NEEDS_IAM: Final[Mapping[str, Route[Any]]] = {**CRAWLS, **REVIEWS}
 ABOUT: Final = """Photos to categories and products; products, offers and prices of all shops.
 
 Errors are RFC 9457 problem documents that say what was received. API Gateway stands before the
@@ -255,6 +257,115 @@ class CrawlsAnswer(TypedDict):
     crawls: list[RunStatus]
 
 
+class DoubtfulPhoto(TypedDict):
+    """A photo for a person to look at; its address is good for an hour.
+
+    why: unsure, the model is; shelf, the shop's category and the photo disagree. labels: what the
+    model says, the likeliest first. shop_label: the shop's own category.
+    """
+
+    image_id: str
+    why: Literal["unsure", "shelf"]
+    labels: list[LabelAnswer]
+    shop_label: str
+    product_id: str
+    photo_url: str
+    title: str
+    shop: str
+    url: str
+
+
+class DoubtfulPhotosAnswer(TypedDict):
+    """Photos that wait for a person, and how many do. labels: the categories to choose from."""
+
+    photos: list[DoubtfulPhoto]
+    waiting: int
+    labels: list[str]
+    model_version: str
+
+
+class DoubtfulOffer(TypedDict):
+    """One side of a doubtful match."""
+
+    product_id: str
+    shop: str
+    title: str
+    brand: str
+    gtin: str
+    mpn: str
+    price_minor: int | None
+    currency: str
+    url: str
+    photo_url: str | None
+
+
+class DoubtfulMatch(TypedDict):
+    """Two offers that may be one product. reason: what says so; why: what speaks against it."""
+
+    match_id: str
+    one: DoubtfulOffer
+    other: DoubtfulOffer
+    reason: Literal["gtin", "mpn", "name"]
+    why: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+class DoubtfulMatchesAnswer(TypedDict):
+    """Matches that wait for a person, the likeliest first, and how many do."""
+
+    matches: list[DoubtfulMatch]
+    waiting: int
+
+
+class DecisionAnswer(TypedDict):
+    """What a person decided. about: the photo's or the match's id. said: a label; same, different.
+
+    seen: what it was decided on.
+    """
+
+    kind: Literal["photo", "match"]
+    about: str
+    said: str
+    by: str
+    at: str
+    seen: dict[str, str]
+
+
+class ListedDecision(DecisionAnswer):
+    """A decision. used_by: of a photo, the model in use that learned from it, "" before that."""
+
+    used_by: NotRequired[str]
+
+
+Moved = TypedDict("Moved", {"from": str, "to": str, "photos": int})
+
+
+class Learned(TypedDict):
+    """What the model in use was told by people. until: when the last of it was given."""
+
+    given: NotRequired[int]
+    until: NotRequired[str]
+    photos: NotRequired[int]
+    changed: NotRequired[int]
+    moves: NotRequired[list[Moved]]
+    model_version: NotRequired[str]
+
+
+class DecisionsAnswer(TypedDict):
+    """Decisions, the latest first. learned: of the model in use; empty without corrections."""
+
+    decisions: list[ListedDecision]
+    learned: Learned
+
+
+class UndoneAnswer(TypedDict):
+    """A decision that was taken back; undone is false where there was none."""
+
+    kind: Literal["photo", "match"]
+    about: str
+    undone: bool
+
+
 ANSWERS: Final[Mapping[str, Any]] = {
     "POST /classify": ClassificationAnswer | ClassificationsAnswer,
     "POST /suggestions": SuggestionsAnswer,
@@ -274,11 +385,19 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "POST /crawls/{run_id}/pause": RunStatus,
     "POST /crawls/{run_id}/resume": RunStatus,
     "POST /crawls/{run_id}/stop": RunStatus,
+    "GET /reviews/photos": DoubtfulPhotosAnswer,
+    "POST /reviews/photos/{image_id}": DecisionAnswer,
+    "DELETE /reviews/photos/{image_id}": UndoneAnswer,
+    "GET /reviews/matches": DoubtfulMatchesAnswer,
+    "POST /reviews/matches": DecisionAnswer,
+    "DELETE /reviews/matches/{match_id}": UndoneAnswer,
+    "GET /reviews/decisions": DecisionsAnswer,
 }
 IDS: Final = {
     "image_id": "sha256 of the photo's bytes, hex",
     "product_id": "<shop>:<sku>, percent-encoded",
     "run_id": "of a crawl",
+    "match_id": "of a pair of products, as GET /reviews/matches gives it",
 }
 # Not http.HTTPStatus' phrases: they differ from one Python to the next.
 STATUSES: Final = {
@@ -353,11 +472,23 @@ _CRAWL: Final = {
         "settings": {"type": "object", "propertyNames": {"enum": list(SETTINGS)}},
     },
 }
+_LABEL: Final = {
+    "type": "object",
+    "required": ["label"],
+    "properties": {"label": _TEXT | {"minLength": 1, "maxLength": MAX_LABEL_CHARS}},
+}
+_PAIR: Final = {
+    "type": "object",
+    "required": ["one", "other", "same"],
+    "properties": {"one": _TEXT, "other": _TEXT, "same": {"type": "boolean"}},
+}
 BODIES: Final[Mapping[Body, tuple[dict[str, Any], bool]]] = {  # and whether it must be there
     Body.PHOTO: (_photo_body(most=1), True),
     Body.PHOTOS: (_photo_body(most=MAX_PHOTOS), True),
     Body.UPLOAD: ({"application/json": {"schema": _UPLOAD}}, False),
     Body.CRAWL: ({"application/json": {"schema": _CRAWL}}, True),
+    Body.LABEL: ({"application/json": {"schema": _LABEL}}, True),
+    Body.PAIR: ({"application/json": {"schema": _PAIR}}, True),
 }
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from advisor.errors import DataError
 from training.dataset import PhotoFile, one_line
@@ -22,8 +22,15 @@ from training.parallel import map_photos
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 
 
-def read_corrections(source: str, *, cache: Path) -> dict[str, str]:
-    """The label of each corrected photo, by image id; of several the latest counts.
+class Correction(NamedTuple):
+    """The label that a photo was given. at: when, ISO 8601."""
+
+    label: str
+    at: str
+
+
+def read_corrections(source: str, *, cache: Path) -> dict[str, Correction]:
+    """What was said of each corrected photo, by image id; of several the latest counts.
 
     source: a file or an S3 URI, "" for none.
     Raises: DataError if it cannot be read, naming the line.
@@ -39,37 +46,39 @@ def read_corrections(source: str, *, cache: Path) -> dict[str, str]:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"corrections {source} cannot be read: {error.strerror}") from error
-    latest: dict[str, tuple[str, str]] = {}
+    latest: dict[str, Correction] = {}
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
         image, label, at = _read(line, f"{source}, line {number}")
-        if at >= latest.get(image, ("", ""))[0]:
-            latest[image] = (at, label)
-    return {image: label for image, (_, label) in latest.items()}
+        if image not in latest or at >= latest[image].at:
+            latest[image] = Correction(label, at)
+    return latest
 
 
 def correct(
-    files: Sequence[PhotoFile], labels: Mapping[str, str]
+    files: Sequence[PhotoFile], corrections: Mapping[str, Correction]
 ) -> tuple[list[PhotoFile], dict[str, Any]]:
     """The photos with corrected labels, and what that changed.
 
-    labels: by image id. Returns: the photos, in order, and for bundle.json: given, photos (files
-        that they are of), changed, and moves from label to label, the most frequent first.
+    corrections: by image id. Returns: the photos, in order, and for bundle.json: given, until (when
+        the latest of them was given), photos (files that they are of), changed, and moves from
+        label to label, the most frequent first.
     """
-    if not labels:
+    if not corrections:
         return list(files), {}
     corrected, moves, found = [], Counter[tuple[str, str]](), 0
     for file, image_id in zip(files, map_photos(lambda: _hash, files), strict=True):
-        label = labels.get(image_id)
-        found += label is not None
-        if label is not None and label != file.label:
-            moves[file.label, label] += 1
-            corrected.append(replace(file, label=label, shop_label=file.label))
+        given = corrections.get(image_id)
+        found += given is not None
+        if given is not None and given.label != file.label:
+            moves[file.label, given.label] += 1
+            corrected.append(replace(file, label=given.label, shop_label=file.label))
         else:
             corrected.append(file)
     return corrected, {
-        "given": len(labels),
+        "given": len(corrections),
+        "until": max(one.at for one in corrections.values()),
         "photos": found,
         "changed": moves.total(),
         "moves": [

@@ -18,10 +18,12 @@ from advisor.aws.labels import LabelTable
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, photos_of, upload_form
+from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.watching import count_cold_start
 from advisor.catalog.listing import Page, Query
 from advisor.catalog.matching import group
+from advisor.catalog.pins import partners_of
 from advisor.catalog.products import Offer, PricePoint, Product, cheapest_first
 from advisor.crawling.currencies import CURRENCIES
 from advisor.errors import RequestError
@@ -59,6 +61,7 @@ class Services:
     listing: CurrentListing
     labels: LabelTable
     models: ModelStore
+    pins: MatchPins
 
 
 @cache
@@ -74,6 +77,7 @@ def default_services() -> Services:
         catalog=CatalogTables(settings.products_table, settings.prices_table),
         labels=LabelTable(settings.labels_table),
         models=ModelStore(settings.data_bucket),
+        pins=MatchPins(ReviewTable(settings.reviews_table)),
     )
 
 
@@ -135,7 +139,7 @@ def categories(_request: Request, services: Services) -> dict[str, Any]:
 def product(request: Request, services: Services) -> dict[str, Any]:
     """A product as its shop's page said when it was last seen, and every shop's offer of it."""
     found = services.catalog.get(request.id("product_id"))
-    offers = cheapest_first(Offer.of(one) for one in _same_product(found, services.catalog))
+    offers = cheapest_first(Offer.of(one) for one in _same_product(found, services))
     photos = photos_of(services.data_bucket, found.item)
     return found.to_dict() | {
         "photo_urls": [address(place) for place in photos],
@@ -191,11 +195,15 @@ def _with_photo_url(listed: dict[str, Any], services: Services) -> dict[str, Any
     return listed | {"photo_url": address(place) if photo else None}
 
 
-def _same_product(found: Product, catalog: CatalogTables) -> list[Product]:
-    """The product and what other shops sell under its GTIN, where the names agree."""
-    others = catalog.by_gtin(found.item.gtin)
-    products = [found, *(one for one in others if one.product_id != found.product_id)]
-    grouping = group([one.item for one in products], photo_similarity=lambda *_: None)
+def _same_product(found: Product, services: Services) -> list[Product]:
+    """The product, what other shops sell under its GTIN where the names agree, and what a person
+    said is the same."""
+    catalog, pins = services.catalog, services.pins.get()
+    others = {one.product_id: one for one in catalog.by_gtin(found.item.gtin)}
+    others |= catalog.get_many(partners_of([found.product_id, *others], pins))
+    products = [found, *(one for one in others.values() if one.product_id != found.product_id)]
+    items = [one.item for one in products]
+    grouping = group(items, photo_similarity=lambda *_: None, pins=pins)
     return [products[at] for at in grouping.groups[0].members]
 
 

@@ -22,10 +22,12 @@ from advisor.aws.labelling import Labeller, Outcome
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, address, photos_of, read_announcement, read_photo
+from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
 from advisor.aws.watching import PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
+from advisor.catalog.pins import Pins
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import SimilarPhoto, join, rank_similar
 from advisor.catalog.suggestions import Suggestion, find_suggestions
@@ -66,6 +68,7 @@ class Services:
     catalog: CatalogTables
     labels: LabelTable
     embeddings: EmbeddingTable
+    pins: MatchPins
     indexes: IndexedPhotos | None = None
     classifier_of: Callable[[str], PhotoClassifier] | None = None  # of a version
 
@@ -86,6 +89,7 @@ def default_services() -> Services:
         catalog=CatalogTables(settings.products_table),
         labels=LabelTable(settings.labels_table),
         embeddings=EmbeddingTable(settings.embeddings_table),
+        pins=MatchPins(ReviewTable(settings.reviews_table)),
     )
 
 
@@ -314,6 +318,10 @@ class TableCatalog:
     def by_gtin(self, gtin: str) -> list[Product]:
         """Every shop's product of a GTIN."""
         return self.services.catalog.by_gtin(gtin)
+
+    def pins(self) -> Pins:
+        """What people said of pairs of products."""
+        return self.services.pins.get()
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,16 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
+from advisor.aws.doubts import DoubtStore
 from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable, shelf_of
 from advisor.aws.indexes import CurrentIndexes, IndexStore
 from advisor.aws.listings import ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import photos_under
+from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.catalog.categories import Vote
+from advisor.catalog.doubts import Doubt, ProductPhoto, alike, find_doubts
+from advisor.catalog.pins import Pins
 from advisor.catalog.products import Product
 from advisor.errors import NoModelError
 from advisor.settings import Settings
@@ -41,6 +45,8 @@ class Services:
     catalog: CatalogTables
     listings: ListingStore
     indexes: IndexStore
+    doubts: DoubtStore
+    pins: MatchPins
 
 
 @cache
@@ -54,6 +60,8 @@ def default_services() -> Services:
         catalog=CatalogTables(settings.products_table),
         listings=ListingStore(settings.data_bucket, Path(tempfile.gettempdir())),
         indexes=IndexStore(settings.data_bucket, Path(tempfile.gettempdir()) / "advisor-indexes"),
+        doubts=DoubtStore(settings.data_bucket),
+        pins=MatchPins(ReviewTable(settings.reviews_table), max_age_s=0),
     )
 
 
@@ -66,22 +74,60 @@ def handler(
     """Index the photos that the model in use has seen, and list all products anew.
 
     The event's `force`: put the indexes into use whether complete or not.
-    Returns: products (listed), complete (false: too few photos have an embedding of this model
-        yet; ask again), published, model_version, photos, categories, rebuilt (categories), reason.
+    Returns: products (listed), doubts (matches to be reviewed), complete (false: too few photos
+        have an embedding of this model yet; ask again), published, model_version, photos,
+        categories, rebuilt (categories), reason.
     """
     use = services()
     products = {one.product_id: one for one in use.catalog.all()}
-    votes: list[Vote] = []
-    result = _index(use, products, votes, force=event.get("force") is True)
-    listed = use.listings.build(products.values(), votes)
-    _logger().info("indexed", extra=result | {"products": listed})
-    return result | {"products": listed}
+    seen = Seen.of(products)
+    result = _index(use, seen, force=event.get("force") is True)
+    result |= {
+        "products": use.listings.build(products.values(), seen.votes),
+        "doubts": use.doubts.publish(seen.doubts(use.pins.get())),
+    }
+    _logger().info("indexed", extra=result)
+    return result
 
 
-def _index(
-    use: Services, products: Mapping[str, Product], votes: list[Vote], *, force: bool
-) -> dict[str, Any]:
-    """Bring the indexes up to date; what the model says of the products' photos goes to `votes`."""
+@dataclass
+class Seen:
+    """What the model in use says of the photos of these products, gathered row by row.
+
+    votes: of each photo. best: a photo of each product, the one the model is surest of.
+    compared: the products whose embedding is needed; those of all would not fit.
+    """
+
+    products: Mapping[str, Product]
+    compared: frozenset[str]
+    votes: list[Vote] = field(default_factory=list)
+    best: dict[str, tuple[float, ProductPhoto]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, products: Mapping[str, Product]) -> Seen:
+        """Before a photo was seen."""
+        groups = alike(products.values())
+        return cls(products, frozenset(one.product_id for found in groups for one in found))
+
+    def add(self, row: EmbeddingRow) -> None:
+        """Take in a photo; one of a product that is gone is left out."""
+        if row.product_id not in self.products:
+            return
+        self.votes.append(_vote(row, self.products))
+        if row.probability > self.best.get(row.product_id, (0.0, None))[0]:
+            embedding = row.embedding if row.product_id in self.compared else None
+            photo = ProductPhoto(row.photo_key, row.image_id, embedding)
+            self.best[row.product_id] = row.probability, photo
+
+    def doubts(self, pins: Pins) -> list[Doubt]:
+        """The pairs of products that may be one, for a person to look at."""
+        photos = {known: photo for known, (_, photo) in self.best.items()}
+        images = {known: photo.image_id for known, photo in photos.items()}
+        return find_doubts(alike(self.products.values(), images), photos, pins)
+
+
+def _index(use: Services, everything: Seen, *, force: bool) -> dict[str, Any]:
+    """Bring the indexes up to date; what the model says of the photos goes to `everything`."""
     try:
         version = use.models.current().version
     except NoModelError:
@@ -94,7 +140,8 @@ def _index(
     for label in use.models.read_info(version)["labels"]:
         rows = list(use.embeddings.rows(version, label))
         shelf = shelf_of(rows)
-        votes += [_vote(row, products) for row in rows if row.product_id in products]
+        for row in rows:
+            everything.add(row)
         if shelf.photos:
             fresh.categories[label] = use.indexes.store(
                 version, label, shelf, before=earlier.get(label)
@@ -127,6 +174,7 @@ def _vote(row: EmbeddingRow, products: Mapping[str, Product]) -> Vote:
         photo=row.photo_key,
         label=row.label,
         probability=row.probability,
+        image_id=row.image_id,
     )
 
 

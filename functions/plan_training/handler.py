@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import IMAGES, photos_under
+from advisor.aws.reviews import PHOTO, ReviewTable, corrections
 from advisor.errors import UsageError
 from advisor.naming import label_of
 from advisor.settings import Settings
@@ -24,13 +25,21 @@ def default_models() -> ModelStore:
     return ModelStore(settings.data_bucket)
 
 
+@cache
+def default_reviews() -> ReviewTable:
+    """What people decided."""
+    settings = Settings.from_env(os.environ)
+    return ReviewTable(settings.reviews_table)
+
+
 def handler(
     event: dict[str, Any],
     context: object,  # noqa: ARG001 (Lambda passes it)
     *,
     models: Callable[[], ModelStore] = default_models,
+    reviews: Callable[[], ReviewTable] = default_reviews,
 ) -> dict[str, Any]:
-    """Count the photos, and write the manifest models/jobs/<job>.manifest.json.
+    """Count the photos, and write the manifest and the corrections to models/jobs/<job>.
 
     event: job, and input with least_new: train only if at least so many photos are new since
         the newest bundle was made (0, if not given: in any case).
@@ -55,7 +64,7 @@ def handler(
         "train": new >= least_new,
         "photos": photos,
         "new": new,
-        "corrections": store.corrections(),
+        "corrections": store.note_corrections(job, corrections(reviews().all(PHOTO))),
         "reason": f"{new} of {photos} photos are new since the newest model; "
         f"at least {least_new} are asked for",
     }

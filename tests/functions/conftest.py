@@ -20,9 +20,17 @@ TABLES = {
     "products": ("product_id", None),
     "prices": ("product_id", "observed_at"),
     "labels": ("image_id", "model_version"),
+    "reviews": ("kind", "about"),
+    "days": ("what", "day"),
     "embeddings": ("shelf", "photo"),
     "alerts": ("product_id", "alert_id"),
     "frontier": ("pk", "sk"),
+}
+# Table -> name, partition, sort (with its type) of its index.
+INDEXES = {
+    "products": ("by_gtin", ("gtin", "S")),
+    "labels": ("to_review", ("review", "S"), ("probability", "N")),
+    "reviews": ("by_time", ("kind", "S"), ("at", "S")),
 }
 
 
@@ -89,14 +97,18 @@ def _make_tables() -> None:
     for name, (partition, sort) in TABLES.items():
         keys = [{"AttributeName": partition, "KeyType": "HASH"}]
         keys += [{"AttributeName": sort, "KeyType": "RANGE"}] if sort else []
-        attributes = [key["AttributeName"] for key in keys]
+        attributes = {key["AttributeName"]: "S" for key in keys}
         index = {}
-        if name == "products":
-            attributes.append("gtin")
+        if name in INDEXES:
+            index_name, *index_keys = INDEXES[name]
+            attributes |= dict(index_keys)
             index["GlobalSecondaryIndexes"] = [
                 {
-                    "IndexName": "by_gtin",
-                    "KeySchema": [{"AttributeName": "gtin", "KeyType": "HASH"}],
+                    "IndexName": index_name,
+                    "KeySchema": [
+                        {"AttributeName": one, "KeyType": kind}
+                        for (one, _), kind in zip(index_keys, ("HASH", "RANGE"), strict=False)
+                    ],
                     "Projection": {"ProjectionType": "ALL"},
                 }
             ]
@@ -104,7 +116,7 @@ def _make_tables() -> None:
             TableName=name,
             KeySchema=keys,
             AttributeDefinitions=[
-                {"AttributeName": one, "AttributeType": "S"} for one in attributes
+                {"AttributeName": one, "AttributeType": kind} for one, kind in attributes.items()
             ],
             BillingMode="PAY_PER_REQUEST",
             **index,

@@ -18,6 +18,7 @@ from advisor.aws.clients import client
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import ModelStore
+from advisor.aws.reviews import MATCH, SAME, Decision, MatchPins, ReviewTable
 from advisor.catalog.categories import Vote
 from advisor.catalog.products import Product
 from advisor.crawling.items import Item
@@ -47,6 +48,7 @@ def services() -> Services:
     return Services(
         uploads_bucket="uploads", data_bucket="data", catalog=CATALOG, labels=LABELS,
         models=ModelStore("data"), listing=CurrentListing(STORE, max_age_s=0),
+        pins=MatchPins(ReviewTable("reviews"), max_age_s=0),
     )  # fmt: skip
 
 
@@ -129,6 +131,19 @@ def test_gives_the_addresses_of_the_products_stored_photos_and_of_no_others() ->
     found = answer(recorded("http_product", product_id="one:12"))["photo_urls"]
     paths = [unquote(urlsplit(url).path) for url in found]
     assert paths == [f"/{folder}{names[0]}", f"/{folder}{names[2]}"]
+
+
+def test_an_offer_that_a_person_called_the_same_is_among_the_offers() -> None:
+    for shop, title, price in (("one", "Wooden Stool", 9900), ("two", "Hocker", 8900)):
+        item = replace(STOOL, id="1", shop=shop, title=title, price_minor=price)
+        CATALOG.put_item(item, run_id="r1", observed_at="2026-11-01T10:00:00+00:00")
+    event = recorded("http_product", product_id="one:1")
+    assert [one["shop"] for one in answer(event)["offers"]] == ["one"]
+    seen = {"one": "one:1", "other": "two:1"}
+    ReviewTable("reviews").put(
+        Decision(kind=MATCH, about="x", said=SAME, by="ann", at="2026", seen=seen)
+    )
+    assert [one["shop"] for one in answer(event)["offers"]] == ["two", "one"]
 
 
 def test_takes_ids_that_come_still_encoded() -> None:

@@ -24,6 +24,7 @@ from advisor.aws.indexes import IndexedPhotos
 from advisor.aws.labels import LabelTable
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.aws.photos import read_photo as stored_photo
+from advisor.aws.reviews import MATCH, Decision, MatchPins, ReviewTable
 from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.crawling.items import Item
 from advisor.errors import (
@@ -109,6 +110,7 @@ class Fixture:
             catalog=self.catalog,
             labels=self.labels,
             embeddings=self.embeddings,
+            pins=MatchPins(ReviewTable("reviews"), max_age_s=0),
         )
 
     def store(self, key: str, data: bytes, product_id: str = "", *, bucket: str = "data") -> None:
@@ -814,3 +816,32 @@ def test_searches_in_the_index_with_the_model_that_it_was_made_by(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [line for line in lines if "Classified" in line]
     assert [line["model_version"] for line in told if "model_version" in line] == ["m0"]
+
+
+def test_photos_of_products_that_the_model_is_not_sure_of_wait_for_a_person(
+    services: Fixture,
+) -> None:
+    services.store("images/a", b"chairs 0.5 blue", "one:1")
+    services.store("images/b", b"chairs 0.4 red", "one:2")
+    services.store("images/sure", b"chairs 0.9 red", "one:3")
+    services.store("upload", b"chairs 0.3 red", bucket="uploads")
+    services.arrive("images/a", "images/b", "images/sure")
+    services.arrive("upload", bucket="uploads")
+    assert [row.key for row in services.labels.to_review("m1")] == ["images/b", "images/a"]
+    assert services.labels.count_to_review("m1") == 2
+
+
+def test_what_a_person_called_the_same_is_suggested_as_one(services: Fixture) -> None:
+    services.sell("one:1", "Chair", b"chairs 0.9 blue")
+    services.sell("two:1", "Stuhl")
+    seen = {"one": "one:1", "other": "two:1"}
+    for said, shops in (("different", ["one"]), ("same", ["one", "two"])):
+        ReviewTable("reviews").put(
+            Decision(kind=MATCH, about="x", said=said, by="ann", at="2026", seen=seen)
+        )
+        event = recorded("http_classify_raw") | {
+            "routeKey": "POST /suggestions",
+            "body": base64.b64encode(b"chairs 0.9 blue").decode(),
+        }
+        [found] = json.loads(handler(event, None, services=services)["body"])["suggestions"]
+        assert sorted(one["shop"] for one in found["offers"]) == shops

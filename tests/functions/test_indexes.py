@@ -11,11 +11,13 @@ import pytest
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client
+from advisor.aws.doubts import DoubtStore
 from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable
 from advisor.aws.indexes import CURRENT, IndexedPhotos, IndexStore
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import CURRENT as CURRENT_MODEL
 from advisor.aws.models import ModelStore
+from advisor.aws.reviews import MATCH, Decision, MatchPins, ReviewTable
 from advisor.catalog.listing import Query
 from advisor.crawling.items import Item
 from advisor.errors import DataError
@@ -57,6 +59,7 @@ def index(tmp_path: Path, *, keep_s: float = -5, **event: Any) -> dict[str, Any]
             data_bucket="data", models=ModelStore("data"), embeddings=EMBEDDINGS,
             indexes=IndexStore("data", tmp_path / "indexing", keep_s=keep_s), catalog=CATALOG,
             listings=ListingStore("data", tmp_path / "listing", keep_s=keep_s),
+            doubts=DoubtStore("data"), pins=MatchPins(ReviewTable("reviews"), max_age_s=0),
         )  # fmt: skip
 
     return handler(event, None, services=services)
@@ -255,3 +258,37 @@ def test_a_new_list_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     keys = [one["Key"] for one in client("s3").list_objects_v2(Bucket="data")["Contents"]]
     assert sum(key.endswith(".sqlite") for key in keys) == 2
     assert len(list((tmp_path / "x").iterdir())) == 1
+
+
+def doubts() -> list[dict[str, Any]]:
+    return DoubtStore("data").matches()
+
+
+def test_doubtful_matches_are_listed_for_a_person_until_they_are_decided(tmp_path: Path) -> None:
+    publish_model("m1", "tents")
+    for shop, angle in (("one", 0.0), ("two", 1.5)):
+        sell(shop, "t", "Family tent", "outdoor")
+        EMBEDDINGS.put(
+            EmbeddingRow(
+                model_version="m1", label="tents", product_id=f"{shop}:t", image_id=shop,
+                photo_key=f"images/{shop}", probability=0.9, embedding=unit(angle),
+            )
+        )  # fmt: skip
+    assert index(tmp_path, force=True)["doubts"] == 1
+    [doubt] = doubts()
+    assert (doubt["one"], doubt["other"]) == ("one:t", "two:t")
+    assert (doubt["reason"], doubt["why"]) == ("name", "photos differ")
+    assert (doubt["one_photo"], doubt["other_photo"]) == ("images/one", "images/two")
+    ReviewTable("reviews").put(
+        Decision(
+            kind=MATCH, about=doubt["match_id"], said="different", by="ann", at="2026",
+            seen={"one": "one:t", "other": "two:t"},
+        )
+    )  # fmt: skip
+    assert index(tmp_path, force=True)["doubts"] == 0
+
+
+def test_doubts_need_no_model(tmp_path: Path) -> None:
+    for shop in ("one", "two"):
+        sell(shop, "t", "Tent", "outdoor")
+    assert index(tmp_path)["doubts"] == 1  # a name that many things have, and no photos

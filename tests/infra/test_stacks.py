@@ -45,7 +45,7 @@ def test_what_must_not_be_lost_is_kept_when_the_stack_goes(aws: dict[str, Templa
     kept = resources(aws["Storage"], "AWS::S3::Bucket") | resources(
         aws["Storage"], "AWS::DynamoDB::GlobalTable"
     )
-    assert len(kept) == 8
+    assert len(kept) == 10
     assert {resource["DeletionPolicy"] for resource in kept.values()} == {"Retain"}
 
 
@@ -130,14 +130,15 @@ def test_a_shop_is_crawled_on_its_schedule(aws: dict[str, Template]) -> None:
     assert event == {"spider": "harveynorman", "limit": 50, "trigger": "schedule"}
 
 
-def test_only_whom_iam_allows_may_touch_crawls(aws: dict[str, Template]) -> None:
+def test_only_whom_iam_allows_may_touch_crawls_and_reviews(aws: dict[str, Template]) -> None:
     routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
     kinds = {one["Properties"]["RouteKey"]: one["Properties"] for one in routes}
-    crawls = {key for key in kinds if "/crawls" in key}
-    assert {"POST /crawls", "GET /crawls", "POST /crawls/{run_id}/stop"} <= crawls
+    private = {key for key in kinds if re.search("/(crawls|reviews)", key)}
+    assert {"POST /crawls", "GET /crawls", "POST /crawls/{run_id}/stop"} <= private
+    assert {"GET /reviews/photos", "POST /reviews/matches"} <= private
     for key, properties in kinds.items():
         signed = properties.get("AuthorizationType") == "AWS_IAM"
-        assert signed == (key in crawls), key
+        assert signed == (key in private), key
 
 
 def test_every_route_is_in_the_openapi_document_and_none_more(aws: dict[str, Template]) -> None:
@@ -235,6 +236,29 @@ def test_functions_may_touch_only_what_they_use(aws: dict[str, Template]) -> Non
     assert "/images/*" not in said("PublishModel")  # it lists photos and reads none
     assert "s3:ListBucket" in said("PublishModel")
     assert "s3:Put" not in said("Classify")
+
+
+def test_reviews_change_nothing_but_reviews(aws: dict[str, Template]) -> None:
+    granted = {}
+    for statement in statements_of(aws["Service"], "Reviews"):
+        where = re.search(r"GetAtt(Labels|Products|Reviews)", json.dumps(statement["Resource"]))
+        if where:
+            granted[where[1]] = {one.removeprefix("dynamodb:") for one in _actions(statement)}
+        else:
+            assert all(one.startswith(("s3:Get", "s3:List"))
+                       for one in _actions(statement)), statement  # fmt: skip
+    assert granted == {
+        "Labels": {"Query", "UpdateItem"},  # marks photos that were looked at
+        "Products": {"BatchGetItem"},
+        "Reviews": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query"},
+    }
+    for function in ("Classify", "Catalog", "Index", "PlanTraining"):  # they follow decisions
+        (actions,) = [
+            _actions(statement)
+            for statement in statements_of(aws["Service"], function)
+            if "GetAttReviews" in json.dumps(statement["Resource"])
+        ]
+        assert actions == ["dynamodb:Query"], function
 
 
 def test_a_crawl_touches_in_the_bucket_only_what_it_writes(aws: dict[str, Template]) -> None:

@@ -14,6 +14,7 @@ from moto import mock_aws
 from advisor.aws import clients
 from advisor.aws.clients import client
 from advisor.aws.models import CORRECTIONS, ModelStore
+from advisor.aws.reviews import PHOTO, Decision, ReviewTable
 from advisor.vision.bundle_info import BundleInfo
 from advisor.vision.images import image_id
 from functions.plan_training import handler as plan_training
@@ -51,13 +52,25 @@ def _name(part: dict[str, Any]) -> str:
 def photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An account with a data bucket of photos, an uploads bucket, a queue."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    clients.client.cache_clear()
+    _forget_clients()
     with mock_aws():
         for name in ("data", "uploads"):
             client("s3").create_bucket(Bucket=name)
         client("sqs").create_queue(QueueName="photos")
+        keys = {"kind": "HASH", "about": "RANGE"}
+        client("dynamodb").create_table(
+            TableName="reviews",
+            KeySchema=[{"AttributeName": name, "KeyType": keys[name]} for name in keys],
+            AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )
         yield tiny.make_photos(tmp_path / "images", each=20)
+    _forget_clients()
+
+
+def _forget_clients() -> None:
     clients.client.cache_clear()
+    clients.table.cache_clear()
 
 
 def put_photos(photos: Path) -> None:
@@ -77,7 +90,12 @@ class Account:
 
     def call(self, resource: str, payload: dict[str, Any]) -> Any:
         if "PlanTraining" in resource:
-            return plan_training.handler(payload, None, models=lambda: ModelStore("data"))
+            return plan_training.handler(
+                payload,
+                None,
+                models=lambda: ModelStore("data"),
+                reviews=lambda: ReviewTable("reviews"),
+            )
         if "PublishModel" in resource:
             return publish_model.handler(payload, None, services=self.services)
         if "Index" in resource:  # its own tests are tests/functions/test_indexes.py
@@ -117,6 +135,10 @@ def test_trains_and_publishes_the_first_model(aws: dict[str, Template], photos: 
     red = next((photos / "red").iterdir()).read_bytes()
     line = {"image": image_id(red), "label": "blue", "by": "ann", "at": "2026"}
     client("s3").put_object(Bucket="data", Key=CORRECTIONS, Body=json.dumps(line).encode())
+    green = next((photos / "green, dark").iterdir()).read_bytes()
+    ReviewTable("reviews").put(
+        Decision(kind=PHOTO, about=image_id(green), said="red", by="bob", at="2027")
+    )
     account = Account(refusals=2)  # no capacity at first
     passed, data = run(definition_of(aws["Training"]), {}, name="first", call=account.call)
     assert passed == [
@@ -130,7 +152,8 @@ def test_trains_and_publishes_the_first_model(aws: dict[str, Template], photos: 
     (job,) = account.jobs
     assert job["TrainingJobName"] == "first"
     info = BundleInfo.from_json(json.dumps(store.read_info(store.current().version)))
-    assert info.data["corrections"]["changed"] == 1
+    assert info.data["corrections"]["changed"] == 2  # by hand, and in a review
+    assert info.data["corrections"]["until"] == "2027"
     manifest = client("s3").get_object(Bucket="data", Key="models/jobs/first.manifest.json")
     assert json.loads(manifest["Body"].read())["per_category"]["green, dark"] == 20
 

@@ -15,7 +15,7 @@ from advisor.vision.bundle_info import REPORT
 from advisor.vision.images import image_id
 from tests.training import tiny
 from training.config import FROZEN, TrainingConfig
-from training.corrections import correct, read_corrections
+from training.corrections import Correction, correct, read_corrections
 from training.dataset import scan
 from training.train import train
 
@@ -31,8 +31,8 @@ def test_the_latest_of_several_counts(tmp_path: Path) -> None:
     later = line(b"x", "hat", at="2026-11-23T00:00:00Z")
     file.write_text(later + line(b"x", "shoe") + "\n" + line(b"y", " a\u2028b "))
     assert read_corrections(str(file), cache=tmp_path) == {
-        image_id(b"x"): "hat",
-        image_id(b"y"): "a b",
+        image_id(b"x"): ("hat", "2026-11-23T00:00:00Z"),
+        image_id(b"y"): ("a b", AT),
     }
 
 
@@ -60,17 +60,18 @@ def test_a_correction_changes_the_label_and_says_so(tmp_path: Path) -> None:
     photos = tiny.make_photos(tmp_path / "images", each=3)
     files = scan(photos)
     red, blue = files[-1], files[0]
-    labels = {
-        image_id(red.path.read_bytes()): "blue",
-        image_id(blue.path.read_bytes()): "blue",  # as it was
-        image_id(b"gone"): "blue",
+    given = {
+        image_id(red.path.read_bytes()): Correction("blue", AT),
+        image_id(blue.path.read_bytes()): Correction("blue", "2026-11-22T11:00:00Z"),  # as it was
+        image_id(b"gone"): Correction("blue", AT),
     }
-    corrected, told = correct(files, labels)
+    corrected, told = correct(files, given)
     assert [file.name for file in corrected] == [file.name for file in files]
     assert (corrected[-1].label, corrected[-1].shop_label) == ("blue", "red")
     assert corrected[:-1] == files[:-1]
     assert told == {
         "given": 3,
+        "until": "2026-11-22T11:00:00Z",
         "photos": 2,
         "changed": 1,
         "moves": [{"from": "red", "to": "blue", "photos": 1}],

@@ -28,7 +28,7 @@ def test_the_document_tells_limits_and_what_a_body_may_be() -> None:
 
 
 def test_no_handler_loads_pydantic() -> None:
-    modules = ("catalog", "classify", "crawls")
+    modules = ("catalog", "classify", "crawls", "reviews")
     imports = ";".join(f"import functions.{one}.handler" for one in modules)
     code = f"import sys;{imports};assert 'pydantic' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

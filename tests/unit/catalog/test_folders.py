@@ -278,3 +278,12 @@ def test_wrong_arguments_are_told(
     result = suggest(world, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_what_people_said_of_matches_is_read_from_the_folder(tmp_path: Path) -> None:
+    root = make_shop(tmp_path / "one", {"a": b"a"})
+    write(root / "matches.jsonl", [{"one": "one:a", "other": "two:b", "same": True}])
+    assert look(root).pins() == {"one:a": {"two:b": True}, "two:b": {"one:a": True}}
+    write(root / "matches.jsonl", [{"one": "one:a", "other": "two:b"}])
+    with pytest.raises(DataError, match=r"matches.jsonl, line 1: expected"):
+        look(root).pins()

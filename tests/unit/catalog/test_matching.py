@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from advisor.catalog.matching import Confidence, Grouping, Match, Reason, contradict, group, match
+from advisor.catalog.pins import match_id, partners_of, pins_of
 from advisor.crawling.items import Item
 
 GTIN, OTHER_GTIN = "4006381333931", "9521234567899"
@@ -237,3 +238,43 @@ def test_a_group_tells_its_weakest_reason() -> None:
     [found] = group(items, photo_similarity=lambda *_: 0.95).groups
     assert (found.members, found.reason) == ((0, 1, 2), Reason.NAME)
     assert found.confidence is Confidence.HIGH
+
+
+def test_what_a_person_tells_apart_is_neither_joined_nor_asked_again() -> None:
+    items = [item("Tent", gtin=GTIN), item("Tent", "two", gtin=GTIN)]
+    pins = pins_of([("two:Tent", "one:Tent", False)])
+    grouping = group(items, photo_similarity=lambda *_: 1.0, pins=pins)
+    assert joined(grouping) == [((0,), None), ((1,), None)]
+    assert grouping.doubtful == ()
+
+
+def test_what_a_person_calls_one_product_is_joined_whatever_else_is_said() -> None:
+    items = [item("Tent", gtin=GTIN), item("Office chair", "two", gtin=OTHER_GTIN)]
+    pins = pins_of(
+        [("one:Tent", "two:Office chair", False), ("one:Tent", "two:Office chair", True)]
+    )
+    grouping = group(items, photo_similarity=lambda *_: 0.0, pins=pins)
+    assert joined(grouping) == [((0, 1), Reason.PERSON)]
+    assert grouping.groups[0].confidence is Confidence.HIGH
+
+
+def test_what_a_person_tells_apart_is_not_joined_by_way_of_a_third_offer() -> None:
+    items = [item("Orchid", shop) for shop in ("one", "two", "three")]
+    pins = pins_of([("one:Orchid", "three:Orchid", False)])
+    groups = group(items, photo_similarity=lambda *_: 0.95, pins=pins)
+    assert joined(groups) == [((0, 1), Reason.NAME), ((2,), None)]
+
+
+def test_a_third_offer_that_contradicts_one_of_a_pinned_pair_stays_out() -> None:
+    items = [item("Tent", gtin=GTIN), item("Chair", "two"), item("Chair", "three", gtin=OTHER_GTIN)]
+    pins = pins_of([("one:Tent", "two:Chair", True)])
+    groups = group(items, photo_similarity=lambda *_: 0.95, pins=pins)
+    assert [one.members for one in groups.groups] == [(0, 1), (2,)]
+
+
+def test_partners_are_found_from_either_side() -> None:
+    pins = pins_of([("a", "b", True), ("c", "a", True), ("a", "d", False)])
+    assert partners_of(["a"], pins) == ["b", "c"]
+    assert partners_of(["b", "a"], pins) == ["c"]
+    assert partners_of(["d", "x"], pins) == []
+    assert match_id("a", "b") == match_id("b", "a") != match_id("a", "c")

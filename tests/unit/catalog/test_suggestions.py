@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from advisor.catalog.pins import pins_of
 from advisor.catalog.products import Offer, Product, cheapest_first
 from advisor.catalog.similarity import ShelfPhoto, SimilarPhoto
 from advisor.catalog.suggestions import (
@@ -13,6 +14,7 @@ from advisor.catalog.suggestions import (
     gtins_of,
     labels_to_search,
     suggest,
+    with_partners,
     with_same_gtin,
 )
 from advisor.crawling.items import Item
@@ -184,3 +186,15 @@ def test_a_code_that_a_shop_gives_another_thing_suggests_neither_as_the_other() 
 
 def test_nothing_similar_gives_no_suggestions() -> None:
     assert suggest([], top_k=5) == []
+
+
+def test_a_partner_that_no_photo_found_joins_by_what_a_person_said() -> None:
+    seen, less = candidate("Tent", similarity=0.8), candidate("Fern", similarity=0.5)
+    partner = product("Zelt", "two", price_minor=100)
+    pins = pins_of([("one:Tent", "two:Zelt", True), ("one:Fern", "two:gone", True)])
+    candidates = with_partners([seen, less], {"two:Zelt": partner}, pins)
+    assert [one.similarity for one in candidates] == [0.8, 0.5, 0.8]
+    tent, fern = suggest(candidates, top_k=5, pins=pins)
+    assert (tent.match, tent.confidence) == ("person", "high")
+    assert [one.shop for one in tent.offers] == ["two", "one"]
+    assert [one.shop for one in fern.offers] == ["one"]

@@ -37,7 +37,8 @@ class Request:
     """A request as API Gateway's HTTP API hands it over (payload format 2.0).
 
     route: the route it matched, "POST /classify". headers: names in lower case. path: the
-    parameters of the route, decoded.
+    parameters of the route, decoded. caller: whom IAM let in, as an ARN; "unknown" for a public
+    route, and where API Gateway does not say (the emulator).
     """
 
     route: str
@@ -45,6 +46,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     path: Mapping[str, str] = field(default_factory=dict)
+    caller: str = "unknown"
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
@@ -53,6 +55,7 @@ class Request:
         Raises: RequestError 400 if it says that its body is base64 and it is not.
         """
         body = event.get("body") or ""
+        identity = (event.get("requestContext", {}).get("authorizer") or {}).get("iam") or {}
         return cls(
             route=event["routeKey"],
             query=event.get("queryStringParameters") or {},
@@ -61,6 +64,7 @@ class Request:
             path={
                 name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()
             },
+            caller=str(identity.get("userArn") or "unknown"),
         )
 
     def id(self, name: str) -> str:

@@ -26,6 +26,8 @@ class Settings:
     products_table: str  # product_id -> what the shop's page says now
     prices_table: str  # product_id, observed_at -> price (append only)
     labels_table: str  # image_id, model_version -> classification
+    reviews_table: str  # kind, about -> what a person decided
+    days_table: str  # what, day#model -> how many there were
     embeddings_table: str  # model_version#label, product_id#image_id -> embedding
     frontier_table: str  # crawl runs, hosts, requests
     tokens_queue_url: str  # one token per host of a running crawl

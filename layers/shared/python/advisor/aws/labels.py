@@ -1,11 +1,12 @@
 """What the models said of photos, in DynamoDB.
 
-labels   image_id, model_version -> labelled, with the labels; or unreadable ("-"), with the reason
+labels   image_id, model_version -> labelled, with the labels; or unreadable ("-"), with the reason;
+         index to_review: photos of products that the model is not sure of, the least sure first
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -19,6 +20,7 @@ from advisor.vision.classification import Classification, Label
 
 UNREADABLE: Final = "-"  # the model version of a photo that no model could see
 MAX_REASON: Final = 1000
+TO_REVIEW: Final = "to_review"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,42 @@ class LabelTable:
             raise NotFoundError(f"no classification of image {image_id!r}, or not yet")
         return found
 
+    def to_review(self, model_version: str) -> Iterator[LabelRow]:
+        """The photos that a model is not sure of and nobody has looked at, the least sure first."""
+        condition = Key("review").eq(model_version)
+        return map(
+            _decode, query_all(self.name, IndexName=TO_REVIEW, KeyConditionExpression=condition)
+        )
+
+    def count_to_review(self, model_version: str) -> int:
+        """How many photos `to_review` gives, counted up to the first megabyte of them."""
+        condition = Key("review").eq(model_version)
+        answer = table(self.name).query(
+            IndexName=TO_REVIEW, KeyConditionExpression=condition, Select="COUNT"
+        )
+        return int(answer["Count"])
+
+    def mark_reviewed(self, row: LabelRow, *, reviewed: bool = True) -> None:
+        """Take a photo out of those to be reviewed, or put it back if it is one of them."""
+        if not _is_doubtful(row):
+            return
+        assert row.classification is not None  # noqa: S101 (a doubtful one has it)
+        version = row.classification.model_version
+        change: dict[str, Any] = {"UpdateExpression": "REMOVE review"}
+        if not reviewed:
+            change = {
+                "UpdateExpression": "SET review = :version",
+                "ExpressionAttributeValues": {":version": version},
+            }
+        table(self.name).update_item(
+            Key={"image_id": row.image_id, "model_version": version}, **change
+        )
+
+
+def _is_doubtful(row: LabelRow) -> bool:
+    """Whether a person should look: a photo that trains, since it is a product's, is `unknown`."""
+    return bool(row.product_id and row.classification and row.classification.unknown)
+
 
 def _encode(row: LabelRow) -> dict[str, Any]:
     encoded: dict[str, Any] = {
@@ -95,7 +133,10 @@ def _encode(row: LabelRow) -> dict[str, Any]:
     if row.classification is None:
         return encoded | {"reason": row.reason[:MAX_REASON]}
     said = row.classification
+    if _is_doubtful(row):
+        encoded["review"] = said.model_version
     return encoded | {
+        "probability": _decimal(said.labels[0].probability),
         "model_version": said.model_version,
         "labels": [
             {"label": one.label, "probability": _decimal(one.probability)} for one in said.labels

@@ -3,7 +3,8 @@
 models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
 models/jobs/<job>.json            {"version"}: what a training job in the cloud made
 models/jobs/<job>.manifest.json   how many photos there were of each category when it began
-models/corrections.jsonl          labels that people gave (training/corrections.py)
+models/jobs/<job>.corrections.jsonl   the labels that people had given by then
+models/corrections.jsonl          labels that people gave elsewhere (training/corrections.py)
 models/current.json               advisor.vision.publishing.CurrentModel
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,9 +203,18 @@ class ModelStore:
         newest = next(iter(self.versions()), None)
         return int(self.read_info(newest)["data"].get("scanned", 0)) if newest else 0
 
-    def corrections(self) -> str:
-        """The S3 URI of the labels that people gave; "" if there are none."""
-        return f"s3://{self.bucket}/{CORRECTIONS}" if self._has(CORRECTIONS) else ""
+    def note_corrections(self, job: str, reviewed: Iterable[Mapping[str, str]]) -> str:
+        """Write down the labels that people gave: in models/corrections.jsonl, and in reviews.
+
+        reviewed: see training/corrections.py. Returns: the S3 URI; "" if there are none.
+        """
+        lines = (self._get(CORRECTIONS) or b"").splitlines()
+        lines += [json.dumps(one, ensure_ascii=False).encode() for one in reviewed]
+        if not lines:
+            return ""
+        key = f"{JOBS}{job}.corrections.jsonl"
+        client("s3").put_object(Bucket=self.bucket, Key=key, Body=b"\n".join(lines) + b"\n")
+        return f"s3://{self.bucket}/{key}"
 
     def _has(self, key: str) -> bool:
         try:

@@ -34,6 +34,8 @@ class Body(StrEnum):
     PHOTOS = "photos"  # the same, or several of them
     UPLOAD = "upload"  # what POST /uploads takes
     CRAWL = "crawl"  # what POST /crawls takes
+    LABEL = "label"  # what POST /reviews/photos/{image_id} takes
+    PAIR = "pair"  # what POST /reviews/matches takes
 
 
 @dataclass(frozen=True)

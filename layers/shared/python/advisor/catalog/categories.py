@@ -20,6 +20,7 @@ class Vote:
     photo: str
     label: str
     probability: float
+    image_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Disagreement:
     probability: float
     confidence: float
     photo: str
+    image_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object (probabilities rounded to four digits)."""
@@ -144,6 +146,7 @@ def disagreements(votes: Iterable[Vote], mapped: Iterable[MappedCategory]) -> li
                 probability=probability,
                 confidence=probability - means.get(expected, 0.0),
                 photo=best.photo,
+                image_id=best.image_id,
             )
         )
     return sorted(found, key=lambda one: (-one.confidence, one.product_id))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from advisor.catalog.categories import Vote
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.photo_classifier import PhotoClassifier
+from advisor.catalog.pins import Pins, pins_of
 from advisor.catalog.products import Product
 from advisor.catalog.similarity import Shelf, ShelfPhoto, SimilarPhoto, join, rank_similar
 from advisor.catalog.suggestions import labels_to_search
@@ -28,6 +29,7 @@ ITEMS: Final = "items.jsonl"
 PHOTOS: Final = "photos.jsonl"
 KEPT: Final = np.float16
 PINS: Final = "pins.json"
+MATCHES: Final = "matches.jsonl"
 CACHE: Final = ".embeddings"  # in the folder: what each model saw in its photos
 Progress = Callable[[int, int], None]  # photos seen, of how many
 
@@ -111,6 +113,7 @@ class FolderCatalog:
                 photo=photo.photo,
                 label=label,
                 probability=probability,
+                image_id=photo.image_id,
             )
             for shop in self.shops
             for photo in shop.photos
@@ -119,6 +122,13 @@ class FolderCatalog:
             for seen in (self.seen[photo.image_id],)
             for label, probability in zip(seen.labels, seen.probabilities, strict=True)
         ]
+
+    def pins(self) -> Pins:
+        """What people said of pairs of products, in the folders' matches.jsonl.
+
+        Raises: DataError, naming the file and the line, if one cannot be read.
+        """
+        return pins_of(pair for shop in self.shops for pair in _decided(shop.root / MATCHES))
 
     def by_gtin(self, gtin: str) -> list[Product]:
         """Every shop's product of a GTIN."""
@@ -225,6 +235,14 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             if not isinstance(value, dict):
                 raise DataError(f"{path}, line {number}: {type(value).__name__}, not an object")
             yield value, f"{path}, line {number}"
+
+
+def _decided(path: Path) -> Iterator[tuple[str, str, bool]]:
+    for line, where in _lines(path) if path.exists() else ():
+        one, other, same = (line.get(name) for name in ("one", "other", "same"))
+        if not isinstance(one, str) or not isinstance(other, str) or not isinstance(same, bool):
+            raise DataError(f'{where}: expected {{"one": ID, "other": ID, "same": true or false}}')
+        yield one, other, same
 
 
 def _item(line: dict[str, Any], where: str, *, shop: str) -> Item:

@@ -1,5 +1,7 @@
 """Is this the same product? Told by GTIN, else by brand and MPN, else by name and photo.
 
+What a person said of two products wins over all of these.
+
 Precision goes first: a comparison of two different products misleads, a missed match only
 shows them one below the other.
 """
@@ -26,6 +28,7 @@ from advisor.catalog.names import (
     share_a_word,
     variants_differ,
 )
+from advisor.catalog.pins import Pins
 from advisor.crawling.items import Item
 
 # Cosine of two photos' embeddings, over the 54 demo goods and their re-encoded copies (85 %
@@ -49,6 +52,7 @@ class Reason(IntEnum):
     NAME = 1
     MPN = 2
     GTIN = 3
+    PERSON = 4
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -210,7 +214,7 @@ def _is_telling(names: tuple[Name, Name]) -> bool:
 def _code_in_common(one: Item, other: Item) -> Reason | None:
     if _gtin(one) and _gtin(one) == _gtin(other):
         return Reason.GTIN
-    if _brand_and_mpn(one) and _brand_and_mpn(one) == _brand_and_mpn(other):
+    if brand_and_mpn(one) and brand_and_mpn(one) == brand_and_mpn(other):
         return Reason.MPN
     return None
 
@@ -233,21 +237,37 @@ def contradict(one: Item, other: Item) -> bool:
 
 
 def group(
-    items: Sequence[Item], *, photo_similarity: Callable[[int, int], float | None]
+    items: Sequence[Item],
+    *,
+    photo_similarity: Callable[[int, int], float | None],
+    pins: Pins | None = None,
 ) -> Grouping:
     """The items as products: what is one product, what holds it together, what is doubtful.
 
     The surest matches are joined first, and never so that two items that contradict each
-    other end in one product, as when one shop sells two variants apart.
+    other end in one product, as when one shop sells two variants apart. pins: what people said;
+    what they call one product is joined whatever else is said, what they tell apart never is.
     """
+    pinned = pins or {}
+
+    def pin(first: int, second: int) -> bool | None:
+        return pinned.get(items[first].product_id, {}).get(items[second].product_id)
+
+    def compare(first: int, second: int) -> Match | None:
+        said = pin(first, second)
+        if said is None:
+            similarity = photo_similarity(first, second)
+            return match(items[first], items[second], photo_similarity=similarity)
+        return Match(Confidence.HIGH, Reason.PERSON, 1.0) if said else None
+
+    def may_be_joined(first: int, second: int) -> bool:
+        said = pin(first, second)
+        return said is not False and (said or not contradict(items[first], items[second]))
+
     found = [
         (verdict, first, second)
         for first, second in combinations(range(len(items)), 2)
-        if (
-            verdict := match(
-                items[first], items[second], photo_similarity=photo_similarity(first, second)
-            )
-        )
+        if (verdict := compare(first, second))
     ]
     found.sort(
         key=lambda entry: (
@@ -264,7 +284,7 @@ def group(
         ours, theirs = product_of[first], product_of[second]
         if not verdict.accepted or ours is theirs:
             continue
-        if any(contradict(items[a], items[b]) for a in ours for b in theirs):
+        if not all(may_be_joined(a, b) for a in ours for b in theirs):
             continue
         joined = tuple(sorted(ours + theirs))
         matches = [*needed[first], *needed[second], verdict]
@@ -301,7 +321,8 @@ def _code(text: str) -> str:
     return re.sub(r"[\W_]+", "", fold(text))
 
 
-def _brand_and_mpn(item: Item) -> tuple[str, str] | None:
+def brand_and_mpn(item: Item) -> tuple[str, str] | None:
+    """A part number with its brand, in one form; None where there is none that tells anything."""
     brand, mpn = _code(item.brand), _code(item.mpn)
     return (brand, mpn) if brand and len(mpn) >= _MIN_MPN_LENGTH else None
 
@@ -317,7 +338,7 @@ def _brands_differ(one: Item, other: Item) -> bool:
 
 def _mpns_differ(one: Item, other: Item) -> bool:
     """Of one brand; a part number may carry a country's suffix in one of the shops."""
-    ours, theirs = _brand_and_mpn(one), _brand_and_mpn(other)
+    ours, theirs = brand_and_mpn(one), brand_and_mpn(other)
     if not ours or not theirs or ours[0] != theirs[0]:
         return False
     return not (ours[1].startswith(theirs[1]) or theirs[1].startswith(ours[1]))

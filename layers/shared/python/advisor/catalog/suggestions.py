@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.matching import SAME_PHOTO, Group, group
+from advisor.catalog.pins import Pins, partners_of
 from advisor.catalog.products import Offer, Product, cheapest_first
 from advisor.catalog.similarity import PhotoSearch, SimilarPhoto
 from advisor.vision.classification import Classification
@@ -34,6 +35,9 @@ class Catalog(PhotoSearch, Protocol):
     def by_gtin(self, gtin: str) -> Sequence[Product]:
         """Every shop's product of a valid GTIN."""
 
+    def pins(self) -> Pins:
+        """What people said of pairs of products."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -54,8 +58,8 @@ class Suggestion:
     """One product: its offers in all shops, cheapest first.
 
     similarity: of the photo, 0..1, that looks most like the one asked for. match: what says
-    that the offers are of one product: gtin, mpn, name; "" for a single offer. confidence: high
-    or medium; "" for a single offer.
+    that the offers are of one product: gtin, mpn, name, person; "" for a single offer.
+    confidence: high or medium; "" for a single offer.
     """
 
     title: str
@@ -109,7 +113,10 @@ def find_suggestions(
         for gtin in gtins_of(candidates)[:CODES_LOOKED_UP]
         for product in catalog.by_gtin(gtin)
     ]
-    return suggest(with_same_gtin(candidates, elsewhere), top_k=top_k)
+    pins = catalog.pins()
+    candidates = with_same_gtin(candidates, elsewhere)
+    partners = catalog.products(partners_of((one.product.product_id for one in candidates), pins))
+    return suggest(with_partners(candidates, partners, pins), top_k=top_k, pins=pins)
 
 
 def labels_to_search(classification: Classification) -> tuple[str, ...]:
@@ -133,14 +140,18 @@ def candidates_of(
     ]
 
 
-def suggest(candidates: Sequence[Candidate], *, top_k: int) -> list[Suggestion]:
+def suggest(
+    candidates: Sequence[Candidate], *, top_k: int, pins: Pins | None = None
+) -> list[Suggestion]:
     """At most top_k products: what is the photo's own product first, then what looks like it.
 
     Of the others, those that can be had come before those that cannot, each most alike first.
+    pins: what people said of pairs of products.
     """
     grouping = group(
         [candidate.product.item for candidate in candidates],
         photo_similarity=lambda first, second: _cosine(candidates[first], candidates[second]),
+        pins=pins,
     )
     found = [
         _suggestion([candidates[index] for index in one.members], one)
@@ -173,6 +184,19 @@ def with_same_gtin(candidates: Sequence[Candidate], products: Iterable[Product])
         if product.product_id not in known
     ]
     return [*candidates, *more]
+
+
+def with_partners(
+    candidates: Sequence[Candidate], partners: Mapping[str, Product], pins: Pins
+) -> list[Candidate]:
+    """The candidates, and after them their partners, each as similar as its candidate."""
+    more = {
+        other: Candidate(partners[other], candidate.similarity)
+        for candidate in reversed(candidates)  # so that the most similar one counts
+        for other, same in pins.get(candidate.product.product_id, {}).items()
+        if same and other in partners
+    }
+    return [*candidates, *more.values()]
 
 
 def _is_gone(suggestion: Suggestion) -> bool:

@@ -1,0 +1,153 @@
+"""What people decided, in DynamoDB: what a photo shows, and whether two offers are one product.
+
+reviews   kind ("photo", "match"), about -> the decision, by whom and when; index by_time
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
+
+from advisor.aws.clients import table
+from advisor.aws.rows import query_all
+from advisor.catalog.pins import Pins, pins_of
+
+PHOTO: Final = "photo"
+MATCH: Final = "match"
+SAME: Final = "same"
+DIFFERENT: Final = "different"
+BY_TIME: Final = "by_time"
+_BATCH: Final = 100  # keys that one BatchGetItem takes
+_PINS_MAX_AGE_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One decision.
+
+    kind: PHOTO or MATCH. about: the photo's id (sha256), or the match's (catalog/pins.py). said:
+    the label; or SAME or DIFFERENT. by: the caller's ARN. at: ISO 8601, UTC, with microseconds.
+    seen: what it was decided on (`shop_label`, `label` and `model_version`; or `one` and `other`,
+    ids of products).
+    """
+
+    kind: str
+    about: str
+    said: str
+    by: str
+    at: str
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON object, and as a row."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ReviewTable:
+    """The reviews table, by name."""
+
+    name: str
+
+    def put(self, decision: Decision) -> Decision:
+        """Store a decision in place of an earlier one; the one that is in force then.
+
+        The same decision again, by whomever, changes nothing: the first one stays.
+        """
+        try:
+            table(self.name).put_item(
+                Item=decision.to_dict(),
+                ConditionExpression=Attr("about").not_exists() | Attr("said").ne(decision.said),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return self.get(decision.kind, decision.about) or decision
+        return decision
+
+    def get(self, kind: str, about: str) -> Decision | None:
+        """A decision; None where there is none."""
+        row = table(self.name).get_item(Key=_key(kind, about), ConsistentRead=True).get("Item")
+        return _decision(row) if row else None
+
+    def remove(self, kind: str, about: str) -> bool:
+        """Undo a decision; False if there was none."""
+        answer = table(self.name).delete_item(Key=_key(kind, about), ReturnValues="ALL_OLD")
+        return "Attributes" in answer
+
+    def decided(self, kind: str, abouts: Collection[str]) -> set[str]:
+        """Those of the ids that are decided."""
+        wanted = list(dict.fromkeys(abouts))
+        resource = table(self.name).meta.client
+        found: set[str] = set()
+        for start in range(0, len(wanted), _BATCH):
+            keys = [_key(kind, one) for one in wanted[start : start + _BATCH]]
+            asked = {self.name: {"Keys": keys, "ConsistentRead": True}}
+            while asked:
+                answer = resource.batch_get_item(RequestItems=asked)
+                found.update(row["about"] for row in answer["Responses"].get(self.name, ()))
+                asked = answer.get("UnprocessedKeys") or {}
+        return found
+
+    def latest(self, kind: str, limit: int) -> list[Decision]:
+        """The decisions made last, newest first."""
+        answer = table(self.name).query(
+            IndexName=BY_TIME,
+            KeyConditionExpression=Key("kind").eq(kind),
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return list(map(_decision, answer["Items"]))
+
+    def all(self, kind: str) -> Iterator[Decision]:
+        """All decisions of a kind, in the order of what they are about."""
+        rows = query_all(
+            self.name, KeyConditionExpression=Key("kind").eq(kind), ConsistentRead=True
+        )
+        return map(_decision, rows)
+
+
+def corrections(decisions: Iterable[Decision]) -> Iterator[dict[str, str]]:
+    """Decided photos as lines of the corrections that a training reads (docs/models.md)."""
+    for one in decisions:
+        yield {"image": one.about, "label": one.said, "by": one.by, "at": one.at}
+
+
+def pairs(decisions: Iterable[Decision]) -> Iterator[dict[str, Any]]:
+    """Decided matches as lines of a folder's matches.jsonl (docs/matching.md)."""
+    for one in decisions:
+        seen = {"one": one.seen["one"], "other": one.seen["other"]}
+        yield seen | {"same": one.said == SAME, "by": one.by, "at": one.at}
+
+
+class MatchPins:
+    """Which products people said are one, as it was known at most a minute ago."""
+
+    def __init__(self, reviews: ReviewTable, *, max_age_s: float = _PINS_MAX_AGE_S) -> None:
+        """max_age_s: the table is asked at most so often."""
+        self._reviews = reviews
+        self._max_age_s = max_age_s
+        self._checked_at = float("-inf")
+        self._pins: Pins = {}
+
+    def get(self) -> Pins:
+        """The pins."""
+        now = time.monotonic()
+        if now - self._checked_at >= self._max_age_s:
+            decided = pairs(self._reviews.all(MATCH))
+            self._pins = pins_of((one["one"], one["other"], one["same"]) for one in decided)
+            self._checked_at = now
+        return self._pins
+
+
+def _key(kind: str, about: str) -> dict[str, str]:
+    return {"kind": kind, "about": about}
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    return Decision(**{name: row[name] for name in Decision.__dataclass_fields__})

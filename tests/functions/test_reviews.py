@@ -1,0 +1,304 @@
+"""The IAM routes for reviews, against moto."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.clients import client
+from advisor.aws.doubts import DOUBTS, DoubtStore
+from advisor.aws.labels import LabelRow, LabelTable
+from advisor.aws.listings import CURRENT as CURRENT_LISTING
+from advisor.aws.models import CURRENT, ModelStore
+from advisor.aws.reviews import MATCH, PHOTO, MatchPins, ReviewTable, corrections, pairs
+from advisor.catalog.pins import match_id
+from advisor.crawling.items import Item
+from advisor.vision.classification import Classification, Label
+from functions.reviews.handler import Services, handler
+from infra.service_stack import REVIEWS_ROUTES
+from tests.openapi import checked_answer
+
+pytestmark = pytest.mark.usefixtures("aws")
+LABELS, REVIEWS = LabelTable("labels"), ReviewTable("reviews")
+ANN = "arn:aws:iam::123456789012:user/ann"
+Call = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def call() -> Call:
+    clock = iter(datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(minutes=n) for n in range(99))
+    services = Services(
+        data_bucket="data", labels=LABELS, reviews=REVIEWS, models=ModelStore("data"),
+        catalog=CatalogTables("products"), doubts=DoubtStore("data"), now=lambda: next(clock),
+    )  # fmt: skip
+
+    def call(
+        route: str, body: object = None, *, by: str = ANN, query: Any = None, **path: str
+    ) -> tuple[int, dict[str, Any]]:
+        event = {
+            "routeKey": route,
+            "headers": {},
+            "body": None if body is None else json.dumps(body),
+            "queryStringParameters": query,
+            "pathParameters": path or None,
+            "requestContext": {"authorizer": {"iam": {"userArn": by}} if by else None},
+        }
+        answer = handler(event, None, services=lambda: services)
+        return answer["statusCode"], checked_answer(route, answer)
+
+    return call
+
+
+def put(key: str, value: object) -> None:
+    client("s3").put_object(Bucket="data", Key=key, Body=json.dumps(value).encode())
+
+
+def publish(version: str, **data: Any) -> None:
+    put(CURRENT, {"version": version, "accuracy": 1.0, "published_at": "-"})
+    info = {"version": version, "labels": ["hats", "shoes"], "data": data}
+    put(f"models/bundles/{version}/bundle.json", info)
+
+
+def see(name: str, probability: float, version: str = "m1", **more: Any) -> str:
+    """A photo as the classify function records it; sure at .6 and more."""
+    image_id = hashlib.sha256(name.encode()).hexdigest()
+    labels = (Label("hats", probability), Label("shoes", round(1 - probability, 6)))
+    row = {
+        "image_id": image_id, "bucket": "data", "key": f"images/boots %26 co/one/{name}.jpg",
+        "classified_at": f"2026-11-22T{version}", "product_id": f"one:{name}",
+        "classification": Classification(
+            image_id=image_id, model_version=version, labels=labels, unknown=probability < 0.6
+        ),
+    }  # fmt: skip
+    LABELS.put(LabelRow(**row | more))
+    return image_id
+
+
+def sell(shop: str, sku: str, **more: Any) -> str:
+    item = Item(id=sku, title=f"A {sku}", category="c", description="-", shop=shop, **more)
+    CatalogTables("products", "prices").put_item(item, run_id="r", observed_at="2026-11-22")
+    return item.product_id
+
+
+def waiting(call: Call, **query: str) -> list[str]:
+    status, answer = call("GET /reviews/photos", query=query)
+    assert status == 200
+    return [one["image_id"] for one in answer["photos"]]
+
+
+def test_the_photos_that_the_model_in_use_is_not_sure_of_the_least_sure_first(call: Call) -> None:
+    publish("m1")
+    sell("one", "b")
+    first, second = see("b", 0.51), see("a", 0.55)
+    see("sure", 0.9)
+    see("upload", 0.5, product_id="", bucket="uploads", key="uploads/x")
+    see("earlier", 0.5, "m0")
+    status, answer = call("GET /reviews/photos")
+    assert (status, answer["waiting"], answer["labels"]) == (200, 2, ["hats", "shoes"])
+    shown = answer["photos"][0]
+    assert [one["image_id"] for one in answer["photos"]] == [first, second]
+    assert shown.pop("photo_url").startswith("https://data.s3.eu-central-1.amazonaws.com/images/")
+    assert shown == {
+        "image_id": first, "why": "unsure", "shop_label": "boots & co", "product_id": "one:b",
+        "labels": [{"label": "hats", "probability": 0.51}, {"label": "shoes", "probability": 0.49}],
+        "title": "A b", "shop": "one", "url": "",
+    }  # fmt: skip
+    assert answer["photos"][1]["title"] == ""  # its product is gone
+    assert waiting(call, limit="1") == [first]
+
+
+def test_nothing_waits_before_a_model_is_published(call: Call) -> None:
+    assert call("GET /reviews/photos")[1]["photos"] == []
+    assert call("GET /reviews/matches") == (200, {"matches": [], "waiting": 0})
+    assert call("GET /reviews/decisions") == (200, {"decisions": [], "learned": {}})
+
+
+def test_a_label_is_kept_with_who_and_when_and_the_photo_waits_no_more(call: Call) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    said = call("POST /reviews/photos/{image_id}", {"label": " shoes "}, image_id=image_id)
+    assert said == (200, {
+        "kind": "photo", "about": image_id, "said": "shoes", "by": ANN,
+        "at": "2026-11-22T10:00:00.000000Z",
+        "seen": {"shop_label": "boots & co", "label": "hats", "model_version": "m1",
+                 "key": "images/boots %26 co/one/a.jpg"},
+    })  # fmt: skip
+    assert waiting(call) == []
+    assert list(LABELS.to_review("m1")) == []
+    assert list(corrections(REVIEWS.all(PHOTO))) == [
+        {"image": image_id, "label": "shoes", "by": ANN, "at": "2026-11-22T10:00:00.000000Z"}
+    ]
+
+
+def test_the_same_decision_again_changes_nothing_and_another_replaces_it(call: Call) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    route = "POST /reviews/photos/{image_id}"
+    first = call(route, {"label": "shoes"}, image_id=image_id)
+    assert call(route, {"label": "shoes"}, image_id=image_id, by="bob") == first
+    status, other = call(route, {"label": "hats"}, image_id=image_id, by="")
+    assert (status, other["said"], other["by"]) == (200, "hats", "unknown")
+    assert [one.said for one in REVIEWS.all(PHOTO)] == ["hats"]
+
+
+def test_an_undone_decision_is_gone_and_the_photo_waits_again(call: Call) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    call("POST /reviews/photos/{image_id}", {"label": "shoes"}, image_id=image_id)
+    undo = "DELETE /reviews/photos/{image_id}"
+    assert call(undo, image_id=image_id)[1]["undone"] is True
+    assert (waiting(call), list(REVIEWS.all(PHOTO))) == ([image_id], [])
+    assert call(undo, image_id=image_id)[1]["undone"] is False
+
+
+def test_a_photo_that_was_decided_is_not_asked_again_by_the_next_model(call: Call) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    call("POST /reviews/photos/{image_id}", {"label": "shoes"}, image_id=image_id)
+    publish("m2")
+    see("a", 0.5, "m2")
+    later = see("b", 0.55, "m2")
+    assert waiting(call) == [later]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [({}, 400, "label is 'None'; expected a category"),
+     ({"label": "  "}, 400, "expected a category"),
+     ({"label": "x" * 201}, 400, "expected a category"),
+     ({"label": 7}, 400, "label is '7'"),
+     ({"label": "shoos"}, 400, "no category 'shoos'; there is hats, shoes, boots & co"),
+     ([], 400, "")],
+)  # fmt: skip
+def test_a_label_that_is_none_is_refused(call: Call, body: Any, status: int, said: str) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    found, problem = call("POST /reviews/photos/{image_id}", body, image_id=image_id)
+    assert found == status
+    assert said in problem["detail"]
+    assert list(REVIEWS.all(PHOTO)) == []
+
+
+def test_the_shops_own_word_is_a_category_too(call: Call) -> None:
+    publish("m1")
+    image_id = see("a", 0.5)
+    body = {"label": "boots & co"}
+    assert call("POST /reviews/photos/{image_id}", body, image_id=image_id)[0] == 200
+
+
+def test_a_photo_that_nobody_knows_is_not_found(call: Call) -> None:
+    publish("m1")
+    route = "/reviews/photos/{image_id}"
+    assert call(f"POST {route}", {"label": "hats"}, image_id="0" * 64)[0] == 404
+    assert call(f"DELETE {route}", image_id="0" * 64)[0] == 404
+
+
+def test_mis_shelved_photos_come_after_the_unsure_ones_each_once(call: Call) -> None:
+    publish("m1")
+    unsure, sure = see("a", 0.5), see("b", 0.9)
+    amiss = {"product_id": "one:b", "category": "boots & co", "unified": "shoes", "label": "hats",
+             "probability": 0.9, "confidence": 0.8, "photo": "images/b"}  # fmt: skip
+    listed = [amiss | {"image_id": sure}, amiss | {"image_id": unsure}, amiss]
+    put(CURRENT_LISTING, {"key": "-", "disagreements": listed})
+    answer = call("GET /reviews/photos")[1]
+    assert [(one["image_id"], one["why"]) for one in answer["photos"]] == [
+        (unsure, "unsure"), (sure, "shelf"),
+    ]  # fmt: skip
+    assert (answer["waiting"], answer["photos"][1]["shop_label"]) == (2, "boots & co")
+    call("POST /reviews/photos/{image_id}", {"label": "hats"}, image_id=sure)
+    assert waiting(call) == [unsure]
+
+
+def doubt(one: str, other: str, **more: Any) -> dict[str, Any]:
+    known = {"match_id": match_id(one, other), "one": one, "other": other, "reason": "name",
+             "why": "photos differ", "score": 0.9, "one_photo": "images/1",
+             "other_photo": ""}  # fmt: skip
+    return known | more
+
+
+def test_a_doubtful_match_is_shown_with_both_offers(call: Call) -> None:
+    one, other = sell("one", "t", price_minor=100, currency="EUR", gtin="4006381333931"), "two:gone"
+    two = sell("two", "t")
+    put(DOUBTS, {"matches": [doubt(one, two), doubt(one, other)]})
+    status, answer = call("GET /reviews/matches")
+    assert (status, answer["waiting"], len(answer["matches"])) == (200, 2, 1)
+    [shown] = answer["matches"]
+    assert shown["one"].pop("photo_url").startswith("https://data.s3.")
+    assert shown == {
+        "match_id": match_id(one, two), "reason": "name", "why": "photos differ", "score": 0.9,
+        "one": {"product_id": one, "shop": "one", "title": "A t", "brand": "", "mpn": "",
+                "gtin": "04006381333931", "price_minor": 100, "currency": "EUR", "url": ""},
+        "other": {"product_id": two, "shop": "two", "title": "A t", "brand": "", "mpn": "",
+                  "gtin": "", "price_minor": None, "currency": "", "url": "", "photo_url": None},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_decided_match_is_pinned_until_it_is_undone(call: Call, same: bool) -> None:
+    one, two = sell("one", "t"), sell("two", "t")
+    put(DOUBTS, {"matches": [doubt(one, two)]})
+    status, decision = call("POST /reviews/matches", {"one": two, "other": one, "same": same})
+    assert (status, decision["about"], decision["by"]) == (200, match_id(one, two), ANN)
+    assert decision["said"] == ("same" if same else "different")
+    assert call("GET /reviews/matches")[1] == {"matches": [], "waiting": 0}
+    pins = MatchPins(REVIEWS, max_age_s=0)
+    assert pins.get() == {one: {two: same}, two: {one: same}}
+    assert [(line["one"], line["other"], line["same"]) for line in pairs(REVIEWS.all(MATCH))] == [
+        (one, two, same)
+    ]
+    status, undone = call("DELETE /reviews/matches/{match_id}", match_id=decision["about"])
+    assert (status, undone["undone"], pins.get()) == (200, True, {})
+    assert call("GET /reviews/matches")[1]["waiting"] == 1
+
+
+def test_pins_are_read_at_most_once_a_minute(call: Call) -> None:
+    one, two = sell("one", "t"), sell("two", "t")
+    pins = MatchPins(REVIEWS)
+    assert pins.get() == {}
+    call("POST /reviews/matches", {"one": one, "other": two, "same": True})
+    assert pins.get() == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [({"one": "one:t", "same": True}, 400, "expected one and other"),
+     ({"one": "one:t", "other": "two:t", "same": "yes"}, 400, "same, true or false"),
+     ({"one": "one:t", "other": "one:t", "same": True}, 400, "expected two products"),
+     ({"one": "one:t", "other": "two:gone", "same": True}, 404, "no product 'two:gone'")],
+)  # fmt: skip
+def test_a_match_that_is_none_is_refused(call: Call, body: Any, status: int, said: str) -> None:
+    sell("one", "t")
+    found, problem = call("POST /reviews/matches", body)
+    assert (found, said in problem["detail"]) == (status, True)
+    assert list(REVIEWS.all(MATCH)) == []
+
+
+def test_an_undo_of_what_is_no_match_is_not_found(call: Call) -> None:
+    assert call("DELETE /reviews/matches/{match_id}", match_id="../x")[0] == 404
+
+
+def test_what_was_decided_last_comes_first_with_the_model_that_learned_it(call: Call) -> None:
+    publish("m1")
+    for name in ("a", "b", "c"):
+        image_id = see(name, 0.5)
+        call("POST /reviews/photos/{image_id}", {"label": "shoes"}, image_id=image_id)
+    told = {"given": 2, "until": "2026-11-22T10:01:00.000000Z", "photos": 2, "changed": 1}
+    publish("m2", corrections=told)
+    answer = call("GET /reviews/decisions", query={"kind": "photo", "limit": "2"})[1]
+    assert [(one["at"][11:16], one["used_by"]) for one in answer["decisions"]] == [
+        ("10:02", ""), ("10:01", "m2"),
+    ]  # fmt: skip
+    assert answer["learned"] == told | {"model_version": "m2"}
+    assert call("GET /reviews/decisions", query={"kind": "x"})[0] == 400
+
+
+def test_every_route_is_answered(call: Call) -> None:
+    for route in REVIEWS_ROUTES:
+        status, _ = call(route, image_id="0", match_id="0")
+        assert status in (200, 400, 404), route
