@@ -82,6 +82,7 @@ CATALOG_ROUTES = (
     "GET /products/{product_id}",
     "GET /products/{product_id}/prices",
     "GET /model",
+    "GET /model/evaluation",
     "GET /health",
 )
 # These change something: API Gateway lets in only whom IAM allows to call them (SigV4).
@@ -92,6 +93,7 @@ CRAWLS_ROUTES = (
     "POST /crawls/{run_id}/pause",
     "POST /crawls/{run_id}/resume",
     "POST /crawls/{run_id}/stop",
+    "GET /why",
 )
 # So do these; and who may look is who may decide.
 REVIEWS_ROUTES = (
@@ -102,6 +104,7 @@ REVIEWS_ROUTES = (
     "POST /reviews/matches",
     "DELETE /reviews/matches/{match_id}",
     "GET /reviews/decisions",
+    "GET /days",
 )
 
 
@@ -211,8 +214,8 @@ class ServiceStack(Stack):
             "crawls",
             ("crawl",),
             settings_of_ending,
-            timeout_s=15,
-            memory_mb=512,
+            timeout_s=29,  # the records of a large crawl take a while to read
+            memory_mb=1024,
             description="Starts, shows, pauses and stops crawls over HTTP",
         )
         # A turn sends its own queue the next token: a loop that is meant, and ends with the run.
@@ -259,6 +262,19 @@ class ServiceStack(Stack):
                 conditions={"StringLike": {"s3:prefix": ["visits/*", "items/*"]}},
             )
         )
+        # Why an address was not fetched is asked of the records.
+        self.crawls.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"], resources=[storage.data.arn_for_objects("visits/*")]
+            )
+        )
+        self.crawls.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[storage.data.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": ["visits/*"]}},
+            )
+        )
         for shop in shops:
             self._schedule_crawl(shop)
         scheduler.Schedule(
@@ -297,6 +313,7 @@ class ServiceStack(Stack):
             | {
                 "embeddings_table": storage.embeddings.table_name,
                 "reviews_table": storage.reviews.table_name,
+                "days_table": storage.days.table_name,
             },
             timeout_s=CLASSIFY_TIMEOUT_S,
             memory_mb=1769,  # one whole vCPU
@@ -321,6 +338,7 @@ class ServiceStack(Stack):
         storage.embeddings.grant_read_write_data(self.classify)
         storage.products.grant_read_data(self.classify)
         storage.reviews.grant(self.classify, "dynamodb:Query")
+        storage.days.grant(self.classify, "dynamodb:UpdateItem")
         # Imported by name: the notification then belongs to this stack, and no cycle arises.
         for name, bucket, prefix in (
             ("DataEvents", storage.data, "images/"),
@@ -403,6 +421,7 @@ class ServiceStack(Stack):
                 "labels_table": storage.labels.table_name,
                 "products_table": storage.products.table_name,
                 "reviews_table": storage.reviews.table_name,
+                "days_table": storage.days.table_name,
             },
             timeout_s=15,
             memory_mb=512,
@@ -412,6 +431,7 @@ class ServiceStack(Stack):
             storage.data.grant_read(self.reviews, prefix)
         storage.labels.grant(self.reviews, "dynamodb:Query", "dynamodb:UpdateItem")
         storage.products.grant(self.reviews, "dynamodb:BatchGetItem")
+        storage.days.grant(self.reviews, "dynamodb:Query")
         storage.reviews.grant(
             self.reviews,
             *(

@@ -20,6 +20,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from advisor.aws.crawl_turns import StartedRun
+from advisor.aws.days import Day
 from advisor.aws.frontier import RunStatus
 from advisor.aws.routes import Body, Route
 from advisor.aws.start_crawl import SETTINGS
@@ -245,6 +246,57 @@ class ModelAnswer(TypedDict):
     published_at: str
 
 
+class ClassAnswer(TypedDict):
+    """How good a model is on the test photos of a category; null where it had none."""
+
+    count: int
+    recall: float | None
+    precision: float | None
+
+
+class UsedBefore(TypedDict):
+    """A model that was in use before."""
+
+    version: str
+    accuracy: float
+    published_at: str
+
+
+class EvaluationAnswer(TypedDict):
+    """The model in use on its test photos; intervals are of 95 % confidence.
+
+    answered: the share that it was sure of; answered_accuracy: on these. confusion: [index of the
+    true label, of the answered one, photos]. trained_on: photos that the training found.
+    """
+
+    version: str
+    published_at: str
+    reason: str
+    trained_on: int
+    accuracy: float
+    accuracy_interval: list[float] | None
+    photos: int
+    answered: float | None
+    answered_accuracy: float | None
+    labels: list[str]
+    per_class: dict[str, ClassAnswer]
+    confusion: list[list[int]]
+    before: list[UsedBefore]
+
+
+class WhyAnswer(TypedDict):
+    """Sentences on whether and why an address was fetched."""
+
+    url: str
+    why: list[str]
+
+
+class DaysAnswer(TypedDict):
+    """The stored photos by day, oldest first; a day on which the model changed stands twice."""
+
+    days: list[Day]
+
+
 class HealthAnswer(TypedDict):
     """The function runs."""
 
@@ -378,6 +430,9 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "GET /products/{product_id}": ProductAnswer,
     "GET /products/{product_id}/prices": PricesAnswer,
     "GET /model": ModelAnswer,
+    "GET /model/evaluation": EvaluationAnswer,
+    "GET /why": WhyAnswer,
+    "GET /days": DaysAnswer,
     "GET /health": HealthAnswer,
     "GET /crawls": CrawlsAnswer,
     "POST /crawls": StartedRun,

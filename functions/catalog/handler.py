@@ -108,6 +108,34 @@ def model(_request: Request, services: Services) -> dict[str, Any]:
     }
 
 
+def evaluation(_request: Request, services: Services) -> dict[str, Any]:
+    """How good the model in use is on its test photos, by category, and what it takes for what."""
+    current = services.models.current()
+    info = services.models.read_info(current.version)
+    metrics = info["metrics"]
+    return {
+        "version": current.version,
+        "published_at": current.published_at,
+        "reason": current.reason,
+        "trained_on": info["data"].get("scanned", 0),
+        "accuracy": metrics["accuracy"],
+        "accuracy_interval": metrics.get("accuracy_interval"),
+        "photos": metrics["count"],
+        "answered": metrics.get("answered"),
+        "answered_accuracy": metrics.get("answered_accuracy"),
+        "labels": metrics.get("labels", info["labels"]),
+        "per_class": {
+            label: {"count": one["count"], "recall": one["recall"], "precision": one["precision"]}
+            for label, one in metrics.get("per_class", {}).items()
+        },
+        "confusion": metrics.get("confusion", []),
+        "before": [
+            {"version": use.version, "accuracy": use.accuracy, "published_at": use.published_at}
+            for use in current.history
+        ],
+    }
+
+
 def image(request: Request, services: Services) -> dict[str, Any]:
     """What was said last of a photo, known by its sha256; or why it cannot be read."""
     return services.labels.latest(request.id("image_id")).to_dict()
@@ -230,5 +258,6 @@ ROUTES: Final = {
     "GET /products/{product_id}": Route(answers=product, refuses=(404, 429)),
     "GET /products/{product_id}/prices": Route(answers=prices, refuses=(404, 429)),
     "GET /model": Route(answers=model, refuses=(429, 503)),
+    "GET /model/evaluation": Route(answers=evaluation, refuses=(429, 503)),
     "GET /health": Route(answers=health),
 }

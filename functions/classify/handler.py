@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
+from advisor.aws.days import DayTable
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.indexes import IndexedPhotos, IndexStore
 from advisor.aws.labelling import Labeller, Outcome
@@ -69,6 +72,7 @@ class Services:
     labels: LabelTable
     embeddings: EmbeddingTable
     pins: MatchPins
+    days: DayTable
     indexes: IndexedPhotos | None = None
     classifier_of: Callable[[str], PhotoClassifier] | None = None  # of a version
 
@@ -90,6 +94,7 @@ def default_services() -> Services:
         labels=LabelTable(settings.labels_table),
         embeddings=EmbeddingTable(settings.embeddings_table),
         pins=MatchPins(ReviewTable(settings.reviews_table)),
+        days=DayTable(settings.days_table),
     )
 
 
@@ -133,33 +138,43 @@ def label_photos(
     except NoModelError:
         classifier = None
     failed = []
+    outcomes = Counter[Outcome | None]()
     for message in messages:
         try:
             for place in read_announcement(message["body"]):
-                _label(place, classifier, services, watch)
+                outcomes[_label(place, classifier, services, watch)] += 1
         except Exception:  # the other messages of the batch must not be sent again for this one
             _logger().exception("message failed", extra={"message_id": message["messageId"]})
             failed.append({"itemIdentifier": message["messageId"]})
+    if classifier:
+        services.days.add(
+            datetime.now(UTC).date(),
+            classifier.version,
+            classified=outcomes[Outcome.LABELLED] + outcomes[Outcome.UNSURE],
+            unknown=outcomes[Outcome.UNSURE],
+            unreadable=outcomes[Outcome.UNREADABLE],
+        )
     return {"batchItemFailures": failed}
 
 
 def _label(
     place: PhotoPlace, classifier: PhotoClassifier | None, services: Services, watch: PhotoWatch
-) -> None:
+) -> Outcome | None:
+    """None: no model saw it."""
     start = perf_counter()
     fields = {"bucket": place.bucket, "key": place.key}
     if classifier is None:
         _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
-        return
+        return None
     try:
         photo = read_photo(place, max_bytes=MAX_BYTES)
     except NotFoundError:
         _logger().info("photo is gone", extra=fields)
-        return
+        return None
     except UnreadableImageError as error:  # it has no hash to be known by
         _logger().warning("photo refused", extra=fields | {"reason": str(error)})
         watch.unreadable(error.reason)
-        return
+        return Outcome.UNREADABLE
     watch.took("Read", 1000 * (perf_counter() - start))
     outcome = Labeller(classifier, services.labels, services.embeddings).label(photo)
     if outcome is Outcome.KNOWN:
@@ -169,6 +184,7 @@ def _label(
     fields |= {"image_id": photo.image_id, "model_version": classifier.version}
     ms = round(1000 * (perf_counter() - start), 1)
     _logger().info("photo seen", extra=fields | {"outcome": outcome, "ms": ms})
+    return outcome
 
 
 def classify(request: Request, services: Services) -> dict[str, Any]:

@@ -14,15 +14,21 @@ from aws_lambda_powertools import Logger
 from advisor.aws.announcing import ClosedTopic
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import list_runs, read_run
+from advisor.aws.remote_archive import find_remote
 from advisor.aws.routes import Answered, Body, Route, serve
 from advisor.aws.start_crawl import StartCrawl
 from advisor.aws.tokens import TokenQueue
-from advisor.errors import RequestError, UsageError
-from advisor.http import Request
+from advisor.crawling.messages import KINDS, request_key
+from advisor.crawling.urls import is_web_url, site_of
+from advisor.crawling.visits import explain
+from advisor.errors import NotFoundError, RequestError, UsageError
+from advisor.http import Request, Words
 from advisor.settings import Settings
 from advisor.uploads import json_object
 
 logger = Logger()
+URL: Final = Words(name="url", about="an address of a shop, as https://shop.example/p/1")
+SHOP: Final = Words(name="shop", about="whose crawls; those of the address's site, if not given")
 
 
 @cache
@@ -32,6 +38,7 @@ def default_service() -> CrawlService:
         frontier_table=settings.frontier_table,
         queue=TokenQueue(settings.tokens_queue_url, settings.frontier_table),
         announce=ClosedTopic(settings.closed_topic_arn).announce,
+        bucket=settings.data_bucket,
     )
 
 
@@ -98,8 +105,29 @@ def _change(
     return show(request, service)
 
 
+def why(request: Request, service: CrawlService) -> dict[str, Any]:
+    """Tell whether and why an address was or was not fetched, by the newest crawl that knows it."""
+    url, shop = URL.of(request), SHOP.of(request)
+    if not is_web_url(url):
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST,
+            f"{url[:100]!r} is no web address; expected one as https://shop.example/p/1",
+        )
+    runs = [
+        asdict(run)
+        for run in list_runs(service.frontier_table)
+        if (run.shop == shop if shop else site_of(run.base_url) == site_of(url))
+    ]
+    if not runs:
+        whose = f"shop {shop[:100]!r}" if shop else f"site {site_of(url)!r}"
+        raise NotFoundError(f"no crawl is known of the {whose}")
+    keys = [request_key(kind, url) for kind in KINDS]
+    return {"url": url, "why": explain(url, *find_remote(service.bucket, runs, keys))}
+
+
 _CHANGE: Final = (404, 409, 429)
 ROUTES: Final = {
+    "GET /why": Route(answers=why, query=(URL, SHOP), refuses=(400, 404, 429)),
     "GET /crawls": Route(answers=list_crawls, refuses=(429,)),
     "POST /crawls": Route(answers=start, takes=Body.CRAWL, good=(201, 409), refuses=(400, 429)),
     "GET /crawls/{run_id}": Route(answers=show, refuses=(404, 429)),

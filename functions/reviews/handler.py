@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
+from advisor.aws.days import DayTable
 from advisor.aws.doubts import DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.models import ModelStore
@@ -28,6 +29,7 @@ from advisor.settings import Settings
 from advisor.uploads import json_object
 
 LIMIT: Final = Whole(name="limit", about="how many at most", default=20, least=1, most=100)
+DAYS: Final = Whole(name="days", about="how many, today's last", default=30, least=1, most=366)
 KIND: Final = Choice(name="kind", about="of photos, or of matches", words=(PHOTO, MATCH))
 MAX_LABEL_CHARS: Final = 200
 _MATCH_ID = re.compile(r"[0-9a-f]{32}")
@@ -43,6 +45,7 @@ class Services:
     catalog: CatalogTables
     models: ModelStore
     doubts: DoubtStore
+    days: DayTable
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -57,6 +60,7 @@ def default_services() -> Services:
         catalog=CatalogTables(settings.products_table),
         models=ModelStore(settings.data_bucket),
         doubts=DoubtStore(settings.data_bucket),
+        days=DayTable(settings.days_table),
     )
 
 
@@ -300,6 +304,12 @@ def decisions(request: Request, use: Services) -> dict[str, Any]:
     }
 
 
+def days(request: Request, use: Services) -> dict[str, Any]:
+    """How many stored photos were classified each day, and how many the model was not sure of."""
+    first = use.now().date() - timedelta(days=DAYS.of(request) - 1)
+    return {"days": [asdict(one) for one in use.days.since(first)]}
+
+
 def _used_by(decision: Decision, until: str, learned: Mapping[str, Any]) -> str:
     return str(learned["model_version"]) if decision.at <= until else ""
 
@@ -336,5 +346,6 @@ ROUTES: Final = {
     "GET /reviews/matches": Route(answers=matches, query=(LIMIT,), refuses=(400, 429)),
     "POST /reviews/matches": Route(answers=decide_match, takes=Body.PAIR, refuses=(400, 404, 429)),
     "DELETE /reviews/matches/{match_id}": Route(answers=undo_match, refuses=(404, 429)),
+    "GET /days": Route(answers=days, query=(DAYS,), refuses=(400, 429)),
     "GET /reviews/decisions": Route(answers=decisions, query=(KIND, LIMIT), refuses=(400, 429)),
 }

@@ -68,6 +68,10 @@ def answer(event: dict[str, Any], status: int = 200) -> dict[str, Any]:
     return body
 
 
+def event_of(route: str) -> dict[str, Any]:
+    return recorded("http_model") | {"routeKey": route}
+
+
 def see(price: int | None, day: int) -> None:
     item = Item.from_dict(STOOL.to_dict() | {"price_minor": price})
     CATALOG.put_item(item, run_id="r1", observed_at=f"2026-11-{day:02d}T10:00:00+00:00")
@@ -252,6 +256,32 @@ def uploads(body: str) -> dict[str, Any]:
 def policy_of(form: dict[str, Any]) -> list[Any]:
     conditions: list[Any] = json.loads(base64.b64decode(form["fields"]["policy"]))["conditions"]
     return conditions
+
+
+def test_tells_how_good_the_model_in_use_is_and_what_it_takes_for_what() -> None:
+    answer(event_of("GET /model/evaluation"), 503)
+    before = {"version": "m0", "accuracy": 0.5, "published_at": "2026-11-21"}
+    current = {"version": "m1", "accuracy": 0.9, "published_at": "2026-11-22", "reason": "better",
+               "previous": "m0", "history": [before]}  # fmt: skip
+    of_hats = {"count": 3, "answered": 2, "correct": 2, "precision": 1.0, "recall": 2 / 3,
+               "precision_interval": None, "recall_interval": [0.2, 0.9]}  # fmt: skip
+    metrics = {"accuracy": 0.75, "accuracy_interval": [0.3, 0.95], "count": 4, "answered": 0.5,
+               "answered_accuracy": None, "labels": ["hats", "shoes"],
+               "per_class": {"hats": of_hats},
+               "confusion": [[0, 0, 2], [0, 1, 1], [1, 1, 1]]}  # fmt: skip
+    info = {"labels": ["hats", "shoes"], "data": {"scanned": 40}, "metrics": metrics}
+    for key, value in (
+        ("models/current.json", current),
+        ("models/bundles/m1/bundle.json", info),
+    ):
+        client("s3").put_object(Bucket="data", Key=key, Body=json.dumps(value).encode())
+    assert answer(event_of("GET /model/evaluation")) == {
+        "version": "m1", "published_at": "2026-11-22", "reason": "better", "trained_on": 40,
+        "accuracy": 0.75, "accuracy_interval": [0.3, 0.95], "photos": 4, "answered": 0.5,
+        "answered_accuracy": None, "labels": ["hats", "shoes"],
+        "per_class": {"hats": {"count": 3, "recall": 2 / 3, "precision": 1.0}},
+        "confusion": [[0, 0, 2], [0, 1, 1], [1, 1, 1]], "before": [before],
+    }  # fmt: skip
 
 
 def test_gives_a_form_for_one_upload_of_limited_size() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError
 from advisor import uploads
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
+from advisor.aws.days import DayTable
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.indexes import IndexedPhotos
 from advisor.aws.labels import LabelTable
@@ -91,6 +93,7 @@ class Fixture:
         self.catalog = CatalogTables("products", "prices")
         self.labels = LabelTable("labels")
         self.embeddings = EmbeddingTable("embeddings")
+        self.days = DayTable("days")
 
     def _source(self, *, max_age_s: float, version: str = "") -> FakeClassifier:
         self.ages.append(max_age_s)
@@ -111,6 +114,7 @@ class Fixture:
             labels=self.labels,
             embeddings=self.embeddings,
             pins=MatchPins(ReviewTable("reviews"), max_age_s=0),
+            days=self.days,
         )
 
     def store(self, key: str, data: bytes, product_id: str = "", *, bucket: str = "data") -> None:
@@ -845,3 +849,26 @@ def test_what_a_person_called_the_same_is_suggested_as_one(services: Fixture) ->
         }
         [found] = json.loads(handler(event, None, services=services)["body"])["suggestions"]
         assert sorted(one["shop"] for one in found["offers"]) == shops
+
+
+def test_photos_are_counted_by_day_in_one_write_a_batch(services: Fixture) -> None:
+    for key, data in (("a", b"chairs 0.9 blue"), ("b", b"chairs 0.5 red"), ("c", b"no photo")):
+        services.store(key, data, bucket="uploads")
+    today = datetime.now(UTC).date()
+    services.arrive("a", "b", "c", bucket="uploads")
+    services.arrive("a", "b", bucket="uploads")  # seen before
+    services.store("d", b"chairs 0.4 blue", bucket="uploads")
+    services.arrive("d", "gone", bucket="uploads")
+    days = services.days.since(today)
+    assert days[0].day >= today.isoformat()  # midnight may have passed
+    assert sum(one.classified for one in days) == 3
+    assert sum(one.unknown for one in days) == 2
+    assert sum(one.unreadable for one in days) == 1
+    assert {one.model_version for one in days} == {"m1"}
+
+
+def test_what_no_model_saw_counts_for_no_day(services: Fixture) -> None:
+    services.classifier = None
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    services.arrive("a", bucket="uploads")
+    assert rows("days") == []

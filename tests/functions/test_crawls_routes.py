@@ -41,12 +41,15 @@ def service(aws: None) -> CrawlService:
 
 @pytest.fixture
 def call(service: CrawlService) -> Call:
-    def call(route: str, body: object = None, run_id: str = "") -> tuple[int, dict[str, Any]]:
+    def call(
+        route: str, body: object = None, run_id: str = "", query: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         event = {
             "routeKey": route,
             "headers": {},
             "body": None if body is None else json.dumps(body),
             "pathParameters": {"run_id": run_id} if run_id else None,
+            "queryStringParameters": query,
         }
         answer = handler(event, None, service=lambda: service)
         return answer["statusCode"], checked_answer(route, answer)
@@ -275,3 +278,33 @@ def test_the_command_starts_shows_and_stops_a_crawl(
     result = CliRunner().invoke(command, ["../x", "--remote", "stop"])
     assert "'../x' is no crawl's id" in str(result.exception)
     assert routed[0] == "POST /crawls"
+
+
+def test_tells_why_an_address_was_or_was_not_fetched(call: Call, service: CrawlService) -> None:
+    with serving(shop_of(3)) as shop:
+        start(call, shop)
+        work_off(service)
+        known = next(path for path in shop.asked if path not in ("/", "/robots.txt"))
+        status, fetched = call("GET /why", query={"url": f"{shop.url}{known}"})
+        assert (status, fetched["url"]) == (200, f"{shop.url}{known}")
+        assert "fetched at" in fetched["why"][0]
+        assert "found on" in fetched["why"][1]
+        _, never = call("GET /why", query={"url": f"{shop.url}/nobody/links/here"})
+        assert "never seen" in never["why"][0]
+    shop_name = read_run(service.frontier_table, call("GET /crawls")[1]["crawls"][0]["run_id"]).shop
+    status, other = call("GET /why", query={"url": "https://elsewhere.example/", "shop": shop_name})
+    assert (status, "of another site" in other["why"][0]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [({}, 400, "'' is no web address"),
+     ({"url": "ftp://x"}, 400, "'ftp://x' is no web address"),
+     ({"url": "https://unheard.example/p"}, 404, "no crawl is known of the site"),
+     ({"url": "https://a.example/p", "shop": "nobody"}, 404, "of the shop 'nobody'")],
+)  # fmt: skip
+def test_an_address_that_no_crawl_knows_is_told_so(
+    call: Call, *, query: dict[str, str], status: int, said: str
+) -> None:
+    found, problem = call("GET /why", query=query)
+    assert (found, said in problem["detail"]) == (status, True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client
+from advisor.aws.days import DayTable
 from advisor.aws.doubts import DOUBTS, DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.listings import CURRENT as CURRENT_LISTING
@@ -35,7 +36,8 @@ def call() -> Call:
     clock = iter(datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(minutes=n) for n in range(99))
     services = Services(
         data_bucket="data", labels=LABELS, reviews=REVIEWS, models=ModelStore("data"),
-        catalog=CatalogTables("products"), doubts=DoubtStore("data"), now=lambda: next(clock),
+        catalog=CatalogTables("products"), doubts=DoubtStore("data"), days=DayTable("days"),
+        now=lambda: next(clock),
     )  # fmt: skip
 
     def call(
@@ -302,3 +304,18 @@ def test_every_route_is_answered(call: Call) -> None:
     for route in REVIEWS_ROUTES:
         status, _ = call(route, image_id="0", match_id="0")
         assert status in (200, 400, 404), route
+
+
+def test_days_are_told_by_model_from_the_first_asked_for_on(call: Call) -> None:
+    table = DayTable("days")
+    for day, version, unknown in ((20, "m1", 1), (21, "m1", 2), (22, "m1", 0), (22, "m2", 3)):
+        table.add(date(2026, 11, day), version, classified=9, unknown=unknown, unreadable=1)
+    answer = call("GET /days", query={"days": "2"})[1]
+    assert answer["days"][0] == {
+        "day": "2026-11-21", "model_version": "m1", "classified": 9, "unknown": 2, "unreadable": 1,
+    }  # fmt: skip
+    assert [(one["day"][8:], one["model_version"], one["unknown"]) for one in answer["days"]] == [
+        ("21", "m1", 2), ("22", "m1", 0), ("22", "m2", 3),
+    ]  # fmt: skip
+    assert len(call("GET /days")[1]["days"]) == 4
+    assert call("GET /days", query={"days": "0"})[0] == 400

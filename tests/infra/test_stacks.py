@@ -133,7 +133,7 @@ def test_a_shop_is_crawled_on_its_schedule(aws: dict[str, Template]) -> None:
 def test_only_whom_iam_allows_may_touch_crawls_and_reviews(aws: dict[str, Template]) -> None:
     routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route").values()
     kinds = {one["Properties"]["RouteKey"]: one["Properties"] for one in routes}
-    private = {key for key in kinds if re.search("/(crawls|reviews)", key)}
+    private = {key for key in kinds if re.search("/(crawls|reviews|why|days)", key)}
     assert {"POST /crawls", "GET /crawls", "POST /crawls/{run_id}/stop"} <= private
     assert {"GET /reviews/photos", "POST /reviews/matches"} <= private
     for key, properties in kinds.items():
@@ -241,13 +241,16 @@ def test_functions_may_touch_only_what_they_use(aws: dict[str, Template]) -> Non
 def test_reviews_change_nothing_but_reviews(aws: dict[str, Template]) -> None:
     granted = {}
     for statement in statements_of(aws["Service"], "Reviews"):
-        where = re.search(r"GetAtt(Labels|Products|Reviews)", json.dumps(statement["Resource"]))
+        where = re.search(
+            r"GetAtt(Days|Labels|Products|Reviews)", json.dumps(statement["Resource"])
+        )
         if where:
             granted[where[1]] = {one.removeprefix("dynamodb:") for one in _actions(statement)}
         else:
             assert all(one.startswith(("s3:Get", "s3:List"))
                        for one in _actions(statement)), statement  # fmt: skip
     assert granted == {
+        "Days": {"Query"},
         "Labels": {"Query", "UpdateItem"},  # marks photos that were looked at
         "Products": {"BatchGetItem"},
         "Reviews": {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query"},
@@ -262,7 +265,7 @@ def test_reviews_change_nothing_but_reviews(aws: dict[str, Template]) -> None:
 
 
 def test_a_crawl_touches_in_the_bucket_only_what_it_writes(aws: dict[str, Template]) -> None:
-    """And the functions beside it touch no object at all."""
+    """And the functions beside it touch no object, or only the records."""
     prefixes = {}
     for statement in statements_of(aws["Service"], "Crawl"):
         (action, *more) = _actions(statement)
@@ -276,8 +279,12 @@ def test_a_crawl_touches_in_the_bucket_only_what_it_writes(aws: dict[str, Templa
         "s3:ListBucket": [],
     }
     assert listing == {"StringLike": {"s3:prefix": ["visits/*", "items/*"]}}
-    for function in ("StartCrawl", "SweepCrawls", "Crawls"):
+    for function in ("StartCrawl", "SweepCrawls"):
         assert "s3:" not in json.dumps(statements_of(aws["Service"], function)), function
+    asked = [one for one in statements_of(aws["Service"], "Crawls") if "s3:" in json.dumps(one)]
+    assert [_actions(one) for one in asked] == [["s3:GetObject"], ["s3:ListBucket"]]
+    assert re.findall(r'"/([a-z]+)/\*"', json.dumps(asked[0]["Resource"])) == ["visits"]
+    assert asked[1]["Condition"] == {"StringLike": {"s3:prefix": ["visits/*"]}}
 
 
 def test_a_crawl_may_do_to_its_tables_what_it_does_and_no_more(aws: dict[str, Template]) -> None:

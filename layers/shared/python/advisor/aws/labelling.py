@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     """What became of a photo."""
 
     LABELLED = "labelled"
+    UNSURE = "unsure"  # labelled, and the model is not sure of it
     KNOWN = "known"  # labelled before; a further product of a shop's photo is shelved, too
     UNREADABLE = "unreadable"
 
@@ -56,8 +57,9 @@ class Labeller:
         if photo.product_id:
             for row in _shelf_rows(photo, prediction):
                 self.embeddings.put(row)
-        self.labels.put(self._row(photo, classification=prediction.classification))
-        return Outcome.LABELLED
+        said = prediction.classification
+        self.labels.put(self._row(photo, classification=said))
+        return Outcome.UNSURE if said.unknown else Outcome.LABELLED
 
     def _shelve_known(self, photo: StoredPhoto, known: LabelRow) -> bool:
         """Put a photo that is labelled already on the shelves for its product, too.
