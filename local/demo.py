@@ -227,6 +227,15 @@ def publish(demo: Demo) -> Told:
     return said, {"accuracy": answer["accuracy"], "photos labelled": total}
 
 
+def index(demo: Demo) -> Told:
+    """The index function lists the products to browse, and indexes their photos."""
+    answer: Seen = demo.cloud.invoke("Index", {})
+    if not answer["complete"]:
+        raise UsageError(f"the photos were not indexed: {answer['reason']}")
+    said = f"{answer['products']} products can be browsed and searched on the web page."
+    return said, {name: answer[name] for name in ("products", "photos", "categories")}
+
+
 def upload(demo: Demo) -> Told:
     """A photo into the uploads bucket; its labels appear in DynamoDB."""
     demo.photo = _snapshot(_good(PHOTO_OF).photo)
@@ -309,6 +318,7 @@ STEPS: Sequence[tuple[str, Callable[[Demo], Told]]] = (
     ("Crawl both shops", crawl),
     ("Train on the crawled photos", train),
     ("Publish the model", publish),
+    ("List the products, index their photos", index),
     ("Upload a photo to S3", upload),
     ("Send the photo to the classify endpoint", classify),
     ("Ask for suggestions", suggest),

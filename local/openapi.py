@@ -100,7 +100,10 @@ Availability = Literal["in_stock", "out_of_stock", "preorder", ""]
 
 
 class OfferAnswer(TypedDict):
-    """What a shop asks for a product, in minor units; its photo's address is good for an hour."""
+    """What a shop asks for a product, in minor units; its photo's address is good for an hour.
+
+    observed_at: when the shop's page was last seen.
+    """
 
     product_id: str
     shop: str
@@ -110,6 +113,7 @@ class OfferAnswer(TypedDict):
     availability: Availability
     url: str
     photo_url: str | None
+    observed_at: str
 
 
 class SuggestionAnswer(TypedDict):

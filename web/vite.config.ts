@@ -7,6 +7,7 @@ const PAGES = readdirSync(HERE).filter((name) => name.endsWith(".html"));
 /** The pages that the header leads to, in its order. */
 const NAVIGATION: readonly (readonly [page: string, name: string])[] = [
   ["index.html", "Find by photo"],
+  ["browse.html", "Browse"],
 ];
 
 /** Each page within the same frame (frame/): what its head begins with, the header, the notes. */

@@ -102,6 +102,7 @@ def test_gives_a_product_whose_id_holds_a_slash_and_other_letters() -> None:
                 "product_id": "one:AB/12 é", "shop": "one", "title": "Wooden <b>Stool</b>",
                 "price_minor": 9900, "currency": "EUR", "availability": "",
                 "url": "https://one/stool", "photo_url": None,
+                "observed_at": "2026-11-01T10:00:00+00:00",
             }
         ],
     }  # fmt: skip

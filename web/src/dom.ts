@@ -5,15 +5,36 @@ export function byId<E extends Element>(id: string, kind: abstract new () => E):
   return found;
 }
 
+export interface Options {
+  class?: string;
+  text?: string;
+  attributes?: Readonly<Record<string, string>>;
+}
+
 /** A new element. Text from shops enters the page only through here and `append`: never as HTML. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  options: { class?: string; text?: string } = {},
-  ...children: (Node | null)[]
+  options: Options = {},
+  ...children: (Node | string | null)[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   if (options.class) element.className = options.class;
   if (options.text) element.textContent = options.text;
+  for (const [name, value] of Object.entries(options.attributes ?? {})) {
+    element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** A new element of a drawing. */
+export function draw<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Readonly<Record<string, string | number>> = {},
+  ...children: (Node | string | null)[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.append(...children.filter((child) => child !== null));
   return element;
 }

@@ -1,14 +1,17 @@
+import { shopLink, thumb } from "./cards.js";
 import { make } from "./dom.js";
 import {
   availabilityText,
   cheapest,
+  currenciesOf,
   matchText,
   percentText,
   priceText,
+  productPage,
   similarityText,
   spread,
-  webAddress,
 } from "./format.js";
+import { empty } from "./states.js";
 import type { Classification, Label, Offer, Suggestion } from "./types.js";
 
 const LABELS_SHOWN = 4;
@@ -97,75 +100,73 @@ function track(probability: number, kind = ""): HTMLElement {
   return whole;
 }
 
-/** The matching products, best first. */
+/** The matching products, best first; said of each group whether it is the product itself. */
 export function products(suggestions: readonly Suggestion[]): HTMLElement {
   if (suggestions.length === 0) {
-    return make(
-      "div",
-      { class: "products" },
-      make("h2", { text: "No matching products" }),
-      make("p", { class: "lead", text: "The shops we read sell nothing that looks like this." }),
+    return empty(
+      "No matching products",
+      "The shops we read sell nothing that looks like this.",
+      make("a", { class: "quiet", text: "Browse all products", attributes: { href: "./browse.html" } }),
     );
   }
+  const same = suggestions.filter((one) => one.same);
+  const others = suggestions.filter((one) => !one.same);
   return make(
     "div",
     { class: "products" },
-    make("h3", { class: "over", text: "Best match" }),
-    ...suggestions.slice(0, 1).map((one) => product(one, "best")),
-    suggestions.length > 1 ? make("h3", { class: "over", text: "Others that look like it" }) : null,
-    ...suggestions.slice(1).map((one) => product(one, "other")),
+    same.length === 0
+      ? make(
+          "div",
+          { class: "told none" },
+          make("h2", { text: "No shop we read sells this" }),
+          make("p", { class: "lead", text: "None of their photos shows this product. These only look like it." }),
+        )
+      : null,
+    ...same.slice(0, 1).flatMap((one) => [heading("Best match"), product(one, "best")]),
+    ...titled("It may also be", same.slice(1)),
+    ...titled(same.length ? "Others that look like it" : "The closest", others),
   );
+}
+
+function titled(title: string, suggestions: readonly Suggestion[]): HTMLElement[] {
+  if (suggestions.length === 0) return [];
+  return [heading(title), ...suggestions.map((one) => product(one, "other"))];
+}
+
+function heading(text: string): HTMLElement {
+  return make("h3", { class: "over", text });
 }
 
 function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
   const marked = cheapest(one.offers);
   const saving = spread(one.offers);
+  const several = currenciesOf(one.offers).length > 1;
   const shops = new Set(one.offers.map((offer) => offer.shop)).size;
+  const own = one.offers.find((offer) => offer.title === one.title) ?? one.offers[0];
+  const name = own
+    ? make("a", { text: one.title, attributes: { href: productPage(own.product_id) } })
+    : one.title;
+  const note = [
+    matchText(one.match, shops),
+    saving ? `${priceText(saving.minor, saving.currency)} apart` : "",
+    several ? "prices in different currencies are not compared" : "",
+  ];
   return make(
     "article",
     { class: `product ${rank}` },
-    photo(one),
+    thumb(one.photo_url),
     make(
       "div",
       { class: "facts" },
-      make("h4", { text: one.title }),
+      make("h4", {}, name),
       make("p", { class: "note", text: similarityText(one.similarity) }),
       make("ul", { class: "offers" }, ...one.offers.map((offer, at) => row(offer, marked.has(at)))),
-      make(
-        "p",
-        { class: "note" },
-        document.createTextNode(matchText(one.match, shops)),
-        saving ? document.createTextNode(` · ${priceText(saving.minor, saving.currency)} apart`) : null,
-      ),
+      make("p", { class: "note", text: note.filter(Boolean).join(" · ") }),
     ),
   );
 }
 
-function photo(one: Suggestion): HTMLElement {
-  const holder = make("div", { class: "thumb" });
-  const address = webAddress(one.photo_url, document.baseURI);
-  if (address) {
-    const image = make("img");
-    image.alt = "";
-    image.decoding = "async";
-    image.referrerPolicy = "no-referrer";
-    image.addEventListener("error", () => image.remove());
-    image.src = address;
-    holder.append(image);
-  }
-  return holder;
-}
-
 function row(offer: Offer, isCheapest: boolean): HTMLElement {
-  const address = webAddress(offer.url);
-  const name = address ? make("a", { text: offer.shop }) : make("span", { text: offer.shop });
-  if (name instanceof HTMLAnchorElement && address) {
-    name.href = address;
-    name.rel = "noopener noreferrer";
-    name.target = "_blank";
-    name.title = offer.title;
-  }
-  name.classList.add("shop");
   const price =
     offer.price_minor === null
       ? make("span", { class: "price none", text: "No price shown" })
@@ -173,7 +174,8 @@ function row(offer: Offer, isCheapest: boolean): HTMLElement {
   const stock = make("span", { class: "stock", text: availabilityText(offer.availability) });
   stock.classList.toggle("gone", offer.availability === "out_of_stock");
   const tag = isCheapest ? make("span", { class: "tag", text: "Cheapest" }) : null;
-  const item = make("li", { class: "offer" }, name, make("span", { class: "state" }, stock, tag), price);
+  const state = make("span", { class: "state" }, stock, tag);
+  const item = make("li", { class: "offer" }, shopLink(offer), state, price);
   item.classList.toggle("cheapest", isCheapest);
   return item;
 }

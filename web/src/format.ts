@@ -1,41 +1,87 @@
 import type { Offer, Suggestion } from "./types.js";
 
 const NOT_TO_BE_HAD = "out_of_stock";
+const OLD_DAYS = 30;
 
 /** A price in the reader's own notation; the currency says how many decimals its units have. */
 export function priceText(minor: number, currency: string, locale?: string): string {
-  let format: Intl.NumberFormat;
-  try {
-    format = new Intl.NumberFormat(locale, { style: "currency", currency });
-  } catch {
-    const amount = new Intl.NumberFormat(locale, { minimumFractionDigits: 2 }).format(minor / 100);
-    return `${amount} ${currency}`.trim(); // a currency the browser does not know
-  }
-  const decimals = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(minor / 10 ** decimals);
+  const format = currencyFormat(currency, locale);
+  if (format) return format.format(minor / 10 ** decimalsOf(currency));
+  const amount = new Intl.NumberFormat(locale, { minimumFractionDigits: 2 }).format(minor / 100);
+  return `${amount} ${currency}`.trim(); // a currency the browser does not know
 }
 
-/** The places of the cheapest offers that can be had; none where there is nothing to compare. */
+/** How many decimals a currency's prices have; 2 where the browser does not know it. */
+export function decimalsOf(currency: string): number {
+  return currencyFormat(currency)?.resolvedOptions().maximumFractionDigits ?? 2;
+}
+
+/** What a person typed as a price ("1299", "12.50", "12,50") in minor units; null if it is none. */
+export function minorOf(typed: string, currency: string): number | null {
+  const plain = typed.trim().replace(",", ".");
+  if (!/^\d{1,12}(\.\d+)?$/.test(plain)) return null;
+  return Math.round(Number(plain) * 10 ** decimalsOf(currency));
+}
+
+function currencyFormat(currency: string, locale?: string): Intl.NumberFormat | null {
+  try {
+    return new Intl.NumberFormat(locale, { style: "currency", currency });
+  } catch {
+    return null;
+  }
+}
+
+/** The currencies of the offers' prices, each once. */
+export function currenciesOf(offers: readonly Offer[]): string[] {
+  return [...new Set(offers.filter(isPriced).map((offer) => offer.currency))];
+}
+
+/**
+ * The places of the cheapest offers that can be had, for each currency apart; none of a currency
+ * in which there is nothing to compare.
+ */
 export function cheapest(offers: readonly Offer[]): ReadonlySet<number> {
-  const priced = offers.filter((offer) => offer.price_minor !== null);
-  const currencies = new Set(priced.map((offer) => offer.currency));
-  if (priced.length < 2 || currencies.size !== 1) return new Set();
+  return new Set(currenciesOf(offers).flatMap((currency) => cheapestIn(offers, currency)));
+}
+
+function cheapestIn(offers: readonly Offer[], currency: string): number[] {
+  const priced = offers.filter((offer) => isPriced(offer) && offer.currency === currency);
+  if (priced.length < 2) return [];
   const open = priced.filter((offer) => offer.availability !== NOT_TO_BE_HAD);
   const least = Math.min(...open.map((offer) => offer.price_minor ?? Infinity));
   const places = offers.flatMap((offer, at) =>
     offer.price_minor === least && open.includes(offer) ? [at] : [],
   );
-  return places.length < priced.length ? new Set(places) : new Set();
+  return places.length < priced.length ? places : [];
+}
+
+function isPriced(offer: Offer): boolean {
+  return offer.price_minor !== null;
 }
 
 /** What the buyer saves by the marked offer against the dearest one, in minor units, if anything. */
 export function spread(offers: readonly Offer[]): { minor: number; currency: string } | null {
-  const marked = cheapest(offers);
-  const [first] = marked;
-  if (first === undefined) return null;
+  const [first] = cheapest(offers);
+  if (first === undefined || currenciesOf(offers).length !== 1) return null;
   const least = offers[first]?.price_minor ?? 0;
   const most = Math.max(...offers.map((offer) => offer.price_minor ?? 0));
   return most > least ? { minor: most - least, currency: offers[first]?.currency ?? "" } : null;
+}
+
+/**
+ * The offers as the service orders them: by price, those without one last, currencies not mixed:
+ * that of most offers first.
+ */
+export function cheapestFirst(offers: readonly Offer[]): Offer[] {
+  const number = (offer: Offer) =>
+    offers.filter((one) => isPriced(one) && one.currency === offer.currency).length;
+  return [...offers].sort(
+    (one, other) =>
+      Number(!isPriced(one)) - Number(!isPriced(other)) ||
+      number(other) - number(one) ||
+      one.currency.localeCompare(other.currency) ||
+      (one.price_minor ?? 0) - (other.price_minor ?? 0),
+  );
 }
 
 /** How alike the photos are, in words. */
@@ -62,6 +108,28 @@ export function availabilityText(availability: string): string {
   if (availability === NOT_TO_BE_HAD) return "Out of stock";
   if (availability === "preorder") return "Pre-order";
   return "";
+}
+
+/** A number of things: "1 product", "1,204 products". */
+export function countText(count: number, one: string, many: string, locale?: string): string {
+  return `${new Intl.NumberFormat(locale).format(count)} ${count === 1 ? one : many}`;
+}
+
+/** The day of a time (ISO 8601) in the reader's own notation; empty for what is no time. */
+export function dayText(iso: string, locale?: string): string {
+  const time = new Date(iso);
+  if (Number.isNaN(time.getTime())) return "";
+  return new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(time);
+}
+
+/** Whether what was seen then may be no more: longer ago than crawls are apart. */
+export function isOld(iso: string, now: number, days = OLD_DAYS): boolean {
+  return now - new Date(iso).getTime() > days * 86_400_000;
+}
+
+/** The address of a product's own page. */
+export function productPage(productId: string): string {
+  return `./product.html?id=${encodeURIComponent(productId).replaceAll("%3A", ":")}`;
 }
 
 /** A probability in whole percent; never 0 or 100, for a model is never that sure. */

@@ -2,10 +2,16 @@ import { Trouble } from "./api.js";
 import { byId, make } from "./dom.js";
 
 const SLOW_MS = 5_000;
+const SLOW = "Still loading. The first request after a quiet while takes longer.";
 const SKELETON_ROWS = 3;
 
-/** What stands in a place while its content is on its way. */
-export function waiting(note: string, rows = SKELETON_ROWS): HTMLElement {
+/** What stands in a place while its content is on its way: a word, and shapes of what will come. */
+export function waiting(note: string, skeleton: HTMLElement = ghostRows()): HTMLElement {
+  skeleton.setAttribute("aria-hidden", "true");
+  return make("div", { class: "waiting" }, make("p", { class: "note", text: note }), skeleton);
+}
+
+function ghostRows(): HTMLElement {
   const row = () =>
     make(
       "div",
@@ -13,9 +19,7 @@ export function waiting(note: string, rows = SKELETON_ROWS): HTMLElement {
       make("div", { class: "ghost-photo" }),
       make("div", { class: "ghost-lines" }, make("i"), make("i"), make("i")),
     );
-  const ghosts = make("div", {}, ...Array.from({ length: rows }, row));
-  ghosts.setAttribute("aria-hidden", "true");
-  return make("div", { class: "waiting" }, make("p", { class: "note", text: note }), ghosts);
+  return make("div", {}, ...Array.from({ length: SKELETON_ROWS }, row));
 }
 
 /** Nothing to show, and what the reader can do about it. */
@@ -55,6 +59,18 @@ export function announce(text: string): void {
 }
 
 const running = new WeakMap<HTMLElement, AbortController>();
+const filled = new WeakSet<HTMLElement>();
+
+interface Filling {
+  /** What is said while it loads. */
+  note?: string;
+  /** What stands there meanwhile, for the eye. */
+  skeleton?: () => HTMLElement;
+  /** Leave what stands there, dimmed, until the new comes: for content that changes often. */
+  keep?: boolean;
+  /** What is shown instead of a trouble of this kind; null: the trouble itself. */
+  instead?: (error: Trouble) => Node | null;
+}
 
 /**
  * Fill a place with what `work` gets: a skeleton first, a word when it takes long, the trouble
@@ -65,26 +81,30 @@ export async function fill<T>(
   place: HTMLElement,
   work: (signal: AbortSignal) => Promise<T>,
   show: (found: T) => Node,
-  note = "Loading",
+  filling: Filling = {},
 ): Promise<void> {
+  const { note = "Loading", skeleton, keep = false, instead } = filling;
   running.get(place)?.abort();
   const mine = new AbortController();
   running.set(place, mine);
-  const again = () => void fill(place, work, show, note);
+  const again = () => void fill(place, work, show, filling);
   place.setAttribute("aria-busy", "true");
-  place.replaceChildren(waiting(note));
+  if (!keep || !filled.has(place)) place.replaceChildren(waiting(note, skeleton?.()));
   const slow = setTimeout(() => {
-    const told = place.querySelector(".waiting .note");
-    if (told) told.textContent = "Still loading. The first request after a quiet while takes longer.";
-    announce("Still loading");
+    place.replaceChildren(waiting(SLOW, skeleton?.()));
+    announce(SLOW);
   }, SLOW_MS);
   try {
     const content = show(await work(mine.signal));
-    if (!mine.signal.aborted) place.replaceChildren(content);
+    if (mine.signal.aborted) return;
+    place.replaceChildren(content);
+    filled.add(place);
   } catch (error) {
     if (mine.signal.aborted) return;
-    place.replaceChildren(trouble(error, again));
-    announce(`${troubleOf(error).title}. ${troubleOf(error).detail}`);
+    const told = troubleOf(error);
+    place.replaceChildren(instead?.(told) ?? trouble(told, again));
+    filled.delete(place);
+    announce(`${told.title}. ${told.detail}`);
     if (!navigator.onLine) addEventListener("online", again, { once: true, signal: mine.signal });
   } finally {
     clearTimeout(slow);

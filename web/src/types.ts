@@ -37,6 +37,8 @@ export interface Suggestion {
   category: string;
   /** 0..1 */
   similarity: number;
+  /** Whether the photo asked for shows this product itself. */
+  same: boolean;
   photo_url: string | null;
   match: "gtin" | "mpn" | "name" | "";
   offers: Offer[];
@@ -51,4 +53,93 @@ export interface Offer {
   availability: string;
   url: string;
   photo_url: string | null;
+  /** ISO 8601: when the shop's page was last seen; empty where nobody wrote it down. */
+  observed_at: string;
+}
+
+/** A product of the list that is browsed. */
+export interface Listed {
+  product_id: string;
+  shop: string;
+  title: string;
+  category: string;
+  price_minor: number | null;
+  currency: string;
+  availability: string;
+  photo_url: string | null;
+}
+
+/** The answer of GET /products. */
+export interface ListedPage {
+  products: Listed[];
+  /** Of the next page; empty at the end. */
+  cursor: string;
+  /** Of all that match, with the first page; null where there are too many to count. */
+  count: number | null;
+  /** When the list was made; null before the first. */
+  listed_at: string | null;
+}
+
+export function isListedPage(body: unknown): body is ListedPage {
+  const { products, cursor } = body as Partial<ListedPage>;
+  return Array.isArray(products) && typeof cursor === "string";
+}
+
+/** The answer of GET /categories. */
+export interface Categories {
+  categories: { category: string; products: number; shops: Record<string, number> }[];
+  currencies: string[];
+}
+
+export function isCategories(body: unknown): body is Categories {
+  const { categories, currencies } = body as Partial<Categories>;
+  return Array.isArray(categories) && Array.isArray(currencies);
+}
+
+/** The answer of GET /products/{product_id}. */
+export interface Product {
+  product_id: string;
+  shop: string;
+  title: string;
+  category: string;
+  description: string;
+  brand?: string;
+  url: string;
+  observed_at: string;
+  photo_urls: string[];
+  offers: Offer[];
+}
+
+export function isProduct(body: unknown): body is Product {
+  const { product_id, photo_urls, offers } = body as Partial<Product>;
+  return typeof product_id === "string" && Array.isArray(photo_urls) && Array.isArray(offers);
+}
+
+/** A price that a page showed from a time on. */
+export interface PricePoint {
+  observed_at: string;
+  price_minor: number;
+  currency: string;
+  flag: string;
+}
+
+/** The answer of GET /products/{product_id}/prices: the history, and what waits for a second look. */
+export interface PriceHistory {
+  prices: PricePoint[];
+  waiting: PricePoint[];
+}
+
+export function isPriceHistory(body: unknown): body is PriceHistory {
+  const { prices, waiting } = body as Partial<PriceHistory>;
+  return Array.isArray(prices) && Array.isArray(waiting);
+}
+
+/** The answer of GET /products/{product_id}/suggestions. */
+export interface Like {
+  product: Suggestion | null;
+  suggestions: Suggestion[];
+}
+
+export function isLike(body: unknown): body is Like {
+  return Array.isArray((body as Partial<Like>).suggestions);
 }

@@ -4,8 +4,13 @@ import { test } from "node:test";
 
 import {
   cheapest,
+  cheapestFirst,
+  dayText,
+  isOld,
+  minorOf,
   percentText,
   priceText,
+  productPage,
   sentenceOf,
   spread,
   webAddress,
@@ -43,6 +48,51 @@ test("nothing is marked where prices cannot be compared", () => {
   assert.deepEqual([...cheapest([offer(100), offer(200, { currency: "SEK" })])], []);
   assert.deepEqual([...cheapest([offer(100), offer(100)])], []);
   assert.deepEqual([...cheapest([])], []);
+});
+
+test("the cheapest is marked in each currency apart", () => {
+  const francs = (minor) => offer(minor, { currency: "CHF" });
+  assert.deepEqual([...cheapest([offer(300), francs(100), offer(200), francs(90)])], [2, 3]);
+  assert.deepEqual([...cheapest([offer(300), offer(200), francs(1)])], [1]);
+  assert.equal(spread([offer(300), offer(200), francs(1)]), null);
+});
+
+test("offers are ordered by price, those without one last, currencies apart", () => {
+  const francs = offer(1, { currency: "CHF" });
+  const none = offer(null, { currency: "" });
+  const sorted = cheapestFirst([none, offer(300), francs, offer(200)]);
+  assert.deepEqual(sorted.map((one) => one.price_minor), [200, 300, 1, null]);
+});
+
+test("what is typed as a price is read in the units of its currency", () => {
+  assert.equal(minorOf("12.50", "EUR"), 1250);
+  assert.equal(minorOf(" 12,5 ", "EUR"), 1250);
+  assert.equal(minorOf("1299", "JPY"), 1299);
+  assert.equal(minorOf("0", "EUR"), 0);
+  assert.equal(minorOf("7", "XXQ"), 700);
+  for (const none of ["", "-1", "1e9", "1.299,00", "cheap", "9".repeat(13)]) {
+    assert.equal(minorOf(none, "EUR"), null, none);
+  }
+});
+
+test("absurd and unheard-of prices still show as text", () => {
+  assert.equal(priceText(99999999999999, "EUR", "en"), "€999,999,999,999.99");
+  assert.equal(priceText(1, "ZZZ", "en").replace(/\s/, " "), "ZZZ 0.01");
+  assert.equal(priceText(1, "€uro", "en"), "0.01 €uro");
+});
+
+test("a product's page is named by its id, whatever is in it", () => {
+  assert.equal(productPage("one:AB 1"), "./product.html?id=one:AB%201");
+  assert.equal(productPage("one:a&b=\"<c>"), "./product.html?id=one:a%26b%3D%22%3Cc%3E");
+});
+
+test("a time is shown as its day, and what is no time as nothing", () => {
+  assert.equal(dayText("2026-11-01T10:00:00+00:00", "en"), "Nov 1, 2026");
+  assert.equal(dayText("yesterday"), "");
+  const now = Date.parse("2026-11-22T00:00:00Z");
+  assert.equal(isOld("2026-10-01T00:00:00Z", now), true);
+  assert.equal(isOld("2026-11-01T00:00:00Z", now), false);
+  assert.equal(isOld("", now), false);
 });
 
 test("the spread is between the cheapest and the dearest", () => {

@@ -94,6 +94,7 @@ def test_the_suggestion_is_one_json_object() -> None:
                 "availability": "in_stock",
                 "url": "",
                 "photo_url": "https://photos/images/Tent",
+                "observed_at": "",
             }
         ],
     }

@@ -83,6 +83,7 @@ class PricePoint:
 class Offer:
     """What one shop asks for a product. photo: where the photo that was compared lies.
 
+    observed_at: when its page was last seen (ISO 8601, UTC); "" where nobody wrote it down.
     price_minor: None where the page shows no price, or one of nothing or less.
     """
 
@@ -94,6 +95,7 @@ class Offer:
     availability: str
     url: str
     photo: str
+    observed_at: str = ""
 
     @property
     def in_stock(self) -> bool:
@@ -114,6 +116,7 @@ class Offer:
             availability=item.availability,
             url=item.url,
             photo=photo,
+            observed_at=product.observed_at,
         )
 
     def to_dict(self, photo_url: Callable[[str], str | None]) -> dict[str, Any]:
@@ -127,6 +130,7 @@ class Offer:
             "availability": self.availability,
             "url": self.url,
             "photo_url": photo_url(self.photo) if self.photo else None,
+            "observed_at": self.observed_at,
         }
 
 

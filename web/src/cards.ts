@@ -1,0 +1,79 @@
+import { make } from "./dom.js";
+import { availabilityText, priceText, productPage, webAddress } from "./format.js";
+import type { Offer } from "./types.js";
+
+/** What a card shows of a product. */
+export interface Shown {
+  productId: string;
+  title: string;
+  /** A word below the title: the shop, or how alike it is. */
+  note: string;
+  photoUrl: string | null;
+  priceMinor: number | null;
+  currency: string;
+  availability: string;
+  /** Before the price: "from". */
+  before?: string;
+}
+
+/** Products side by side, each a link to its page. */
+export function cards(products: readonly Shown[]): HTMLElement {
+  return make("ul", { class: "cards" }, ...products.map(card));
+}
+
+export function card(one: Shown): HTMLElement {
+  const link = make("a", { text: one.title, attributes: { href: productPage(one.productId) } });
+  const price =
+    one.priceMinor === null
+      ? make("p", { class: "price none", text: "No price shown" })
+      : make("p", { class: "price" }, one.before ? `${one.before} ` : null,
+          priceText(one.priceMinor, one.currency));
+  const gone = one.availability === "out_of_stock";
+  return make(
+    "li",
+    { class: "card" },
+    thumb(one.photoUrl),
+    make("h3", {}, link),
+    make("p", { class: "note", text: one.note }),
+    price,
+    gone ? make("p", { class: "stock gone", text: availabilityText(one.availability) }) : null,
+  );
+}
+
+/** The shapes of cards that are on their way. */
+export function ghostCards(count = 8): HTMLElement {
+  const ghost = () =>
+    make(
+      "div",
+      { class: "ghost-card" },
+      make("div", { class: "ghost-photo" }),
+      make("div", { class: "ghost-lines" }, make("i"), make("i")),
+    );
+  return make("div", { class: "cards" }, ...Array.from({ length: count }, ghost));
+}
+
+/** A photo in its frame, which stays empty where there is none or it cannot be had. */
+export function thumb(photoUrl: string | null, alt = ""): HTMLElement {
+  const holder = make("div", { class: "thumb" });
+  const address = webAddress(photoUrl, document.baseURI);
+  if (address) {
+    const image = make("img", { attributes: { alt, decoding: "async", loading: "lazy" } });
+    image.referrerPolicy = "no-referrer";
+    image.addEventListener("error", () => image.remove());
+    image.src = address;
+    holder.append(image);
+  }
+  return holder;
+}
+
+/** The shop's name, as a link to its own page of the product where it has one. */
+export function shopLink(offer: Offer): HTMLElement {
+  const address = webAddress(offer.url);
+  if (!address) return make("span", { class: "shop", text: offer.shop });
+  const attributes = { href: address, rel: "noopener noreferrer", target: "_blank", title: offer.title };
+  return make(
+    "a",
+    { class: "shop", text: offer.shop, attributes },
+    make("span", { class: "heard", text: " (opens the shop in a new tab)" }),
+  );
+}
