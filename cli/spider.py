@@ -96,7 +96,8 @@ def _look(spider: Spider, page: Page) -> _Found:
         missing += [name for name, value in told.items() if not value]
         dropped = item.reason if isinstance(item, Dropped) else ""
         items.append({"item": told, "missing": sorted(missing), "dropped": dropped})
-    site = Site(spider, CrawlSettings().with_overrides(spider.settings))
+    settings = CrawlSettings().with_overrides(spider.settings)
+    site = Site(spider.base_url, settings.allowed_hosts)
     links = [url for url in parsed.requests if site.holds(url)]
     return _Found(
         url=page.url,

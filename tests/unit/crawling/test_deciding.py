@@ -18,7 +18,7 @@ import pytest
 from advisor.crawling import deciding
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.decide import Outcome, decide
-from advisor.crawling.deciding import Arrived, Deciding
+from advisor.crawling.deciding import Arrived, Deciding, Untold
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.recall import unpack
 from advisor.crawling.spiders.base import Spider
@@ -74,9 +74,36 @@ def test_a_process_beside_decides_as_this_one_would() -> None:
     spider = SchemaOrg(BASE)
     with _beside(spider) as beside:
         there = _decided(beside, answers)
-    for request, response in answers:
+    for at, (request, response) in enumerate(answers):
         here = decide(request, response, spider=spider, shop="corner", settings=SETTINGS, now=0)
-        assert there[request.url.rpartition("/")[2]] == here
+        # A link is told once.
+        assert there[str(at)] == (here if at == 0 else replace(here, links=()))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_link_is_told_again_only_where_a_shorter_way_leads_to_it(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(deciding, "_cores", lambda: cores)
+    body = str(product_page("S", links="<a href=/x>").body)
+    answers = [
+        (replace(request, depth=depth), response)
+        for depth, (request, response) in zip((5, 5, 6, 3, 3), _answers(*[body] * 5), strict=True)
+    ]
+    with _beside(SchemaOrg(BASE)) as beside:
+        outcomes = _decided(beside, answers)
+    told = [outcomes[str(at)].links == (f"{BASE}/x",) for at in range(5)]
+    assert told == [True, False, False, True, False]
+
+
+def test_links_are_told_again_when_too_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deciding, "_MOST_TOLD", 2)
+    untold = Untold()
+    page = Outcome(request=Request(f"{BASE}/"), links=("a", "b"))
+    assert untold.of(page).links == ("a", "b")
+    assert untold.of(page).links == ()
+    assert untold.of(replace(page, links=("c",))).links == ("c",)
+    assert untold.of(page).links == ("a", "b")
 
 
 def test_pages_are_read_in_one_other_process_which_ends_with_the_crawl() -> None:

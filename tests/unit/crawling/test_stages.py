@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from advisor.crawling.items import Item
 from advisor.crawling.stages import (
+    _INVISIBLE,
     DEFAULT_STAGES,
     Dropped,
     check_price,
@@ -24,7 +25,11 @@ from advisor.crawling.stages import (
 from advisor.crawling.tables import COLUMNS, write_csv
 
 HAT = Item(id="1", title="Hat", category="hats", description="A hat.", url="https://shop.test/p/1")
-texts = st.text(max_size=30) | st.sampled_from(["&amp;lt;b&gt;", "<b>x</b> y", "a\u200b b", "&#0;"])
+texts = (
+    st.text(max_size=30)
+    | st.text(st.sampled_from("ab  \u00a0\u200b\x85\ud800"))
+    | st.sampled_from(["&amp;lt;b&gt;", "<b>x</b> y", "a\u200b b", "&#0;"])
+)
 
 
 def test_cleans_text_and_makes_addresses_whole() -> None:
@@ -50,11 +55,13 @@ def test_cleans_text_and_makes_addresses_whole() -> None:
 
 
 @given(title=texts, image=texts)
+@example(title="two  spaces", image="")
 def test_cleaning_what_has_no_markup_left_changes_nothing(title: str, image: str) -> None:
     once = clean(replace(HAT, title=title, images=(image,)))
     if "<" not in once.title and "&" not in once.title:
         assert clean(once) == once
     assert not any(ord(char) < 32 for char in once.title)
+    assert once.title == " ".join(_INVISIBLE.sub("", once.title).split())
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 from advisor.crawling.crawl_settings import CrawlSettings
 from advisor.crawling.items import Item
@@ -20,7 +22,7 @@ from advisor.crawling.recall import Known, Packed, pack
 from advisor.crawling.sitemaps import MAX_DEPTH, read_sitemap
 from advisor.crawling.spiders.base import MAX_ITEMS, ParsedPage, Spider
 from advisor.crawling.stages import Dropped, Stage, run_stages
-from advisor.crawling.urls import MAX_CHARS, host_of, is_web_url, site_of
+from advisor.crawling.urls import MAX_CHARS, Remembered, host_of, is_web_url, site_of
 from advisor.errors import FetchError
 
 _SLOW_DOWN_STATUSES = frozenset({429, 503})
@@ -66,6 +68,11 @@ class Outcome:
     headers: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
+    @property
+    def depth_of_links(self) -> int:
+        """The depth of the links; pages that a sitemap lists are where a crawl starts."""
+        return 0 if self.request.kind == "sitemap" else self.request.depth + 1
+
 
 def decide(
     request: Request,
@@ -87,16 +94,12 @@ def decide(
             outcome = _photo(request, replace(response, body=known.data), settings)
             outcome = replace(outcome, bytes=len(response.body))
         else:
-            outcome = _kept(request, known.parsed, spider, shop, settings)
+            outcome = _kept(request, known.parsed, spider, shop, settings, page=known.body)
         headers = {**known.headers, **response.headers}
-        items = _with_source(outcome.items, known.body, spider)
-        return replace(
-            outcome, unchanged=known.body, status=response.status, headers=headers, items=items
-        )
+        return replace(outcome, unchanged=known.body, status=response.status, headers=headers)
     outcome = _decide(request, response, spider=spider, shop=shop, settings=settings, now=now)
-    if outcome.items:
-        items = _with_source(outcome.items, body_hash(response.body), spider)
-        outcome = replace(outcome, items=items)
+    if outcome.status:
+        return outcome
     return replace(outcome, status=response.status, headers=response.headers)
 
 
@@ -128,7 +131,7 @@ def _read(
 ) -> Outcome:
     """What the body of an answer comes to."""
     if request.kind == "sitemap":
-        return _listed(request, response, Site(spider, settings))
+        return _listed(request, response, _site(spider.base_url, settings.allowed_hosts))
     if request.kind == "photo":
         return _photo(request, response, settings)
     if not _is_html(response):
@@ -190,7 +193,8 @@ def _refusal(request: Request, target: str, spider: Spider, settings: CrawlSetti
         return "redirects"
     if not is_web_url(target):
         return "forbidden address"
-    if request.kind != "photo" and not Site(spider, settings).holds(target):
+    site = _site(spider.base_url, settings.allowed_hosts)
+    if request.kind != "photo" and not site.holds(target):
         return "redirect to another site"
     return ""
 
@@ -198,20 +202,31 @@ def _refusal(request: Request, target: str, spider: Spider, settings: CrawlSetti
 class Site:
     """The shop's own site, and the hosts that are allowed besides."""
 
-    def __init__(self, spider: Spider, settings: CrawlSettings) -> None:
-        self._site = site_of(spider.base_url)
-        self._hosts = settings.allowed_hosts
+    def __init__(self, base_url: str, allowed_hosts: tuple[str, ...]) -> None:
+        self._site = site_of(base_url)
+        self._hosts = allowed_hosts
+        self._known = Remembered(self.holds)
         # Nearly all links begin so; splitting each of them takes as long as building the tree.
         self._origins = tuple(
             f"{scheme}://{www}{self._site}/" for scheme in ("http", "https") for www in ("", "www.")
         )
 
+    def those_of(self, urls: Iterable[str]) -> tuple[str, ...]:
+        """The addresses that it holds, each once, in order; links that pages share cost little."""
+        return tuple(filter(self._known.__getitem__, dict.fromkeys(urls)))
+
     def holds(self, url: str) -> bool:
+        """Whether the crawl may follow the address."""
         if url.startswith(self._origins) and len(url) <= MAX_CHARS:
             return True
         if not is_web_url(url):
             return False
         return site_of(url) == self._site or (bool(self._hosts) and host_of(url) in self._hosts)
+
+
+@lru_cache(maxsize=16)
+def _site(base_url: str, allowed_hosts: tuple[str, ...]) -> Site:
+    return Site(base_url, allowed_hosts)
 
 
 def _listed(request: Request, response: Response, site: Site) -> Outcome:
@@ -227,7 +242,7 @@ def _listed(request: Request, response: Response, site: Site) -> Outcome:
     too_deep = ("nested sitemaps",) if deeper and request.depth >= MAX_DEPTH else ()
     return Outcome(
         request=request,
-        links=tuple(url for url in dict.fromkeys(found.pages) if site.holds(url)),
+        links=site.those_of(found.pages),
         sitemaps=() if too_deep else tuple(deeper),
         errors=too_deep,
         bytes=len(response.body),
@@ -267,8 +282,18 @@ def _parsed(
     except Exception as error:
         name = f"spider {type(error).__name__}"
         return Outcome(request=request, archive=archive, errors=(name,), bytes=size)
-    outcome = _kept(request, parsed, spider, shop, settings)
-    return replace(outcome, archive=archive, bytes=size)
+    return _kept(
+        request,
+        parsed,
+        spider,
+        shop,
+        settings,
+        page=archive.digest,
+        archive=archive,
+        bytes=size,
+        status=response.status,
+        headers=response.headers,
+    )
 
 
 def _has_too_many_elements(body: bytes) -> bool:
@@ -284,12 +309,26 @@ def _is_unchanged(response: Response, known: Known) -> bool:
 
 
 def _kept(
-    request: Request, parsed: ParsedPage, spider: Spider, shop: str, settings: CrawlSettings
+    request: Request,
+    parsed: ParsedPage,
+    spider: Spider,
+    shop: str,
+    settings: CrawlSettings,
+    *,
+    page: str,
+    **answered: Any,
 ) -> Outcome:
-    """What is kept and followed of what a spider read off a page."""
-    items, dropped = _through_stages(parsed.items[:MAX_ITEMS], spider.stages, shop)
-    site = Site(spider, settings)
-    links = tuple(url for url in dict.fromkeys(parsed.requests) if site.holds(url))
+    """What is kept and followed of what a spider read off a page.
+
+    page: the hash that it is archived by. answered: what an Outcome says of the answer itself.
+    """
+    # With the archived page that an item was read off, and by whom.
+    found = [
+        replace(item, shop=shop, page=page, extractor=spider.name)
+        for item in parsed.items[:MAX_ITEMS]
+    ]
+    items, dropped = _through_stages(found, spider.stages)
+    links = _site(spider.base_url, settings.allowed_hosts).those_of(parsed.requests)
     errors = parsed.problems
     errors += ("too many links",) if len(links) > _MAX_LINKS else ()
     errors += ("too many items",) if len(parsed.items) > MAX_ITEMS else ()
@@ -305,6 +344,7 @@ def _kept(
         too_deep=tuple(deeper),
         dropped=dropped,
         errors=errors,
+        **answered,
     )
 
 
@@ -313,19 +353,14 @@ def _with_fewer_photos(item: Item) -> Item:
     return item if few else replace(item, images=item.images[:_MAX_PHOTOS])
 
 
-def _with_source(items: Sequence[Item], page: str, spider: Spider) -> tuple[Item, ...]:
-    """The items with the archived page that they were read off, and by whom."""
-    return tuple(replace(item, page=page, extractor=spider.name) for item in items)
-
-
 def _through_stages(
-    found: Sequence[Item], stages: Sequence[Stage], shop: str
+    found: Iterable[Item], stages: Sequence[Stage]
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """The items that the stages let through, and why the others are dropped."""
     items: list[Item] = []
     dropped: list[str] = []
     for one in found:
-        item = run_stages(replace(one, shop=shop), stages)
+        item = run_stages(one, stages)
         if isinstance(item, Dropped):
             dropped.append(item.reason)
         else:

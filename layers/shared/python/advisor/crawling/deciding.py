@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -28,7 +28,9 @@ from advisor.crawling.spiders.base import Spider
 
 _MOST_PAGES = 32  # in the hands of the process: enough to work on while the crawl writes a batch
 _MOST_BYTES = 4_000_000
+_PIPE_BYTES = 1 << 20  # what waits in it wakes nobody; 64 KB, as pipes have, hold one page
 _BUFFER_BYTES = 1 << 16
+_MOST_TOLD = 10_000  # links, about 2 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,32 @@ class Arrived:
     then: Callable[[Outcome], None]
 
 
+class Untold:
+    """Leaves out of outcomes the links that earlier ones told; most links of a page are of those.
+
+    A link is told again where a shorter way leads to it, and when too many are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}  # by link, the depth
+
+    def of(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what is new of its links."""
+        if not outcome.links:
+            return outcome
+        depth = outcome.depth_of_links
+        told = self._told
+        new = [url for url in outcome.links if told.get(url, depth + 1) > depth]
+        if len(told) + len(new) > _MOST_TOLD:
+            told.clear()
+        told.update(dict.fromkeys(new, depth))
+        return replace(outcome, links=tuple(new))
+
+
 class Deciding:
     """Decides pages as `decide` does: within the call, or `beside`, in the order given.
+
+    Of their links, each outcome tells only those that are `Untold`.
 
     A page that its process dies of is to be tried again, as if it had not been answered; the
     others are decided by the next process. Without a second core, or for a spider that another
@@ -53,7 +79,8 @@ class Deciding:
     def __init__(
         self, spider: Spider, *, shop: str, settings: CrawlSettings, beside: bool = False
     ) -> None:
-        self.decide = partial(decide, spider=spider, shop=shop, settings=settings)
+        self._decide = partial(decide, spider=spider, shop=shop, settings=settings)
+        self._untold = Untold()
         self._settings = settings
         self._lock = Lock()
         self._process: _Process | None = None
@@ -69,6 +96,10 @@ class Deciding:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def decide(self, request: Request, response: Response, **more: Any) -> Outcome:
+        """What `decide` says, at once, in this process."""
+        return self._untold.of(self._decide(request, response, **more))
 
     def has_room(self) -> bool:
         """Whether a page would be worked on soon; one that is given is kept in any case."""
@@ -123,6 +154,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=_BUFFER_BYTES,
+            pipesize=_PIPE_BYTES,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # Ctrl-C is for the crawl, which still needs it
         )
@@ -177,18 +209,21 @@ def _serve() -> None:
         with suppress(EOFError, BrokenPipeError):
             spider, shop, settings = pickle.loads(pickle.load(inbox))  # noqa: S301 (of the crawl)
             told: Any = True
+            untold = Untold()
             while True:
                 pickle.dump(told, outbox, pickle.HIGHEST_PROTOCOL)
                 outbox.flush()
                 request, response, known, now = pickle.load(inbox)  # noqa: S301 (of the crawl)
-                told = decide(
-                    request,
-                    response,
-                    spider=spider,
-                    shop=shop,
-                    settings=settings,
-                    now=now,
-                    known=known,
+                told = untold.of(
+                    decide(
+                        request,
+                        response,
+                        spider=spider,
+                        shop=shop,
+                        settings=settings,
+                        now=now,
+                        known=known,
+                    )
                 )
 
 

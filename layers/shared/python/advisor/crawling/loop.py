@@ -47,7 +47,6 @@ from advisor.errors import FetchError
 
 _BATCH = 32  # outcomes applied at once: one transaction, a few batch writes
 _BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
-_MAX_REMEMBERED = 10_000  # links, about 2 MB
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
 
@@ -132,7 +131,6 @@ class Crawl:
         self._too_slow = False
         self._hosts: dict[str, _Host] = {}
         self._counts = Counter(frontier.counts())
-        self._settled_links: set[str] = set()
         self._outcomes: list[Outcome] = []
         self._applied_at = clock()
         self._answers: queue.SimpleQueue[_Answer | _Decided] = queue.SimpleQueue()
@@ -391,6 +389,7 @@ class Crawl:
         room = self._room_for_items()
         for outcome in batch:
             if outcome.items and room <= 0:
+                tally.add_links(outcome)  # they are told once
                 continue  # stays to do, for a crawl that goes on with a higher limit
             room -= tally.add(outcome, unseen_items, room=room)
         now = self._clock()
@@ -416,7 +415,6 @@ class Crawl:
             )
         )
         self._counts.update(tally.counts)
-        self._remember(tally)
         self._look_again()
         self._applied_at = now
         self._on_progress(self._counts)
@@ -431,7 +429,6 @@ class Crawl:
             pages |= {
                 request_key("page", url): (url, depth, page)
                 for url, page in tally.links[depth].items()
-                if url not in self._settled_links
             }
         others = {request.key: (request, page) for request, page in tally.others}
         for item in tally.items:
@@ -449,13 +446,6 @@ class Crawl:
             for key, (url, depth, page) in pages.items()
             if key in unseen and key not in others
         ] + [found for key, found in others.items() if key in unseen]
-
-    def _remember(self, tally: _Tally) -> None:
-        """Most links of a page are on others, too: those that are settled cost no look-up."""
-        for links in tally.links.values():
-            if len(self._settled_links) + len(links) > _MAX_REMEMBERED:
-                self._settled_links.clear()
-            self._settled_links.update(links)
 
     # when to end
 
@@ -579,15 +569,18 @@ class _Tally:
         if outcome.redirect is not None:
             self.others.append((outcome.redirect, outcome.request.url))
             self.counts["redirects"] += 1
-        if outcome.links:
-            listed = outcome.request.kind == "sitemap"  # such pages are where the crawl starts
-            deeper = self.links.setdefault(0 if listed else outcome.request.depth + 1, {})
-            deeper.update(dict.fromkeys(outcome.links, outcome.request.url))
+        self.add_links(outcome)
         if outcome.bytes:
             self.counts["bytes"] += outcome.bytes
         self.counts.update(f"dropped:{reason}" for reason in outcome.dropped)
         self.counts.update(f"errors:{reason}" for reason in outcome.errors)
         return added
+
+    def add_links(self, outcome: Outcome) -> None:
+        """Add the pages that it leads to."""
+        if outcome.links:
+            deeper = self.links.setdefault(outcome.depth_of_links, {})
+            deeper.update(dict.fromkeys(outcome.links, outcome.request.url))
 
     def _add_items(
         self, items: Collection[Item], unseen: Collection[str], room: int

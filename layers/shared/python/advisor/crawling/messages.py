@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 from urllib.parse import urljoin
 
+from isal import igzip
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 from w3lib.encoding import html_to_unicode
 
@@ -36,7 +36,7 @@ def request_key(kind: Kind, url: str) -> str:
     return f"{kind}:{canonical_url(url)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # pickled often, for which slots take three times as long
 class Request:
     """One address to fetch.
 
@@ -86,7 +86,7 @@ class Request:
         return cls(**plain)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """What a host answered: status, headers (names in lower case), body decompressed."""
 
@@ -201,7 +201,7 @@ def archive_name(digest: str) -> str:
     return f"{digest[:2]}/{digest}.gz"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArchivedPage:
     """A page as it is archived. digest: `body_hash`; data: the body, gzip-compressed."""
 
@@ -217,8 +217,8 @@ class ArchivedPage:
             url=response.url,
             status=response.status,
             digest=body_hash(response.body),
-            # Level 6 takes four times as long for 15 % less.
-            data=gzip.compress(response.body, compresslevel=1, mtime=0),
+            # The standard library's takes two to three times as long for 5 % less.
+            data=igzip.compress(response.body, 1, mtime=0),
         )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+
+from isal import isal_zlib
 
 from advisor.crawling.items import Item
 from advisor.crawling.spiders.base import ParsedPage, Spider
@@ -53,12 +54,12 @@ def pack(parsed: ParsedPage) -> Packed:
         parsed.requests,
         parsed.problems,
     )
-    return zlib.compress(json.dumps(values).encode(), 1)
+    return isal_zlib.compress(json.dumps(values).encode(), 1)
 
 
 def unpack(data: Packed) -> ParsedPage:
     """What `pack` was given."""
-    items, requests, problems = json.loads(zlib.decompress(data))
+    items, requests, problems = json.loads(isal_zlib.decompress(data))
     return ParsedPage(
         items=tuple(Item.from_dict(item) for item in items),
         requests=tuple(requests),

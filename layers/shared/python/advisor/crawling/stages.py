@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 from advisor.crawling.currencies import CURRENCIES
 from advisor.crawling.items import REQUIRED, Item
-from advisor.crawling.text import plain_text
+from advisor.crawling.text import MAX_CHARS, plain_text
 from advisor.crawling.urls import is_web_url
 
 _TEXTS = ("id", "title", "category", "description", "brand", "gtin", "mpn")
@@ -37,7 +37,11 @@ Stage = Callable[[Item], Item | Dropped]
 
 def clean(item: Item) -> Item:
     """Text without markup, entities, odd white space and invisible characters; whole addresses."""
-    texts: dict[str, Any] = {name: _clean_text(getattr(item, name)) for name in _TEXTS}
+    texts: dict[str, Any] = {
+        name: text
+        for name in _TEXTS
+        if (text := _clean_text(before := getattr(item, name))) != before
+    }
     images = (_absolute(item.url, image.strip()) for image in item.images)
     return replace(
         item,
@@ -91,6 +95,10 @@ def _name(stage: Stage) -> str:
 
 
 def _clean_text(text: str) -> str:
+    # Most are clean already. What is printable has no white space but " ", nothing invisible.
+    is_plain = text.isprintable() and "<" not in text and "&" not in text
+    if is_plain and "  " not in text and text == text.strip(" ") and len(text) <= MAX_CHARS:
+        return text
     return " ".join(_INVISIBLE.sub("", plain_text(text)).split())
 
 
