@@ -23,10 +23,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "produc
 
 @cache
 def model(backbone: str = DEFAULT_BACKBONE) -> Model:
-    """The backbone's graph, fetched and converted once (needs TensorFlow the first time)."""
+    """The backbone's graph, fetched and converted once."""
     weights = resolve(backbone, cache=CACHE, say=_say)
     _say(f"backbone: {weights.name}")
-    return Model(cached_graph(weights, 2, CACHE, _say), num_threads=2)
+    return Model(cached_graph(weights, CACHE, _say), num_threads=2)
 
 
 def embed(photos: Iterable[bytes], backbone: str = DEFAULT_BACKBONE) -> npt.NDArray[np.float32]:

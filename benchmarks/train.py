@@ -159,7 +159,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
 def features(argument: str) -> float:
     """Photos a second of decoding and computing features, the graph being there."""
     from training.backbones import resolve
-    from training.dataset import count_labels, scan
+    from training.dataset import scan
     from training.export import cached_graph
     from training.features import FeatureCache, read_photos
     from training.train import cache_folder
@@ -168,7 +168,7 @@ def features(argument: str) -> float:
     cache = cache_folder()
     weights = resolve(options["backbone"], cache=cache, say=_ignore)
     files = scan(Path(options["photos"]))
-    graph = cached_graph(weights, len(count_labels(files)), cache, _ignore)
+    graph = cached_graph(weights, cache, _ignore)
     start = time.perf_counter()
     read_photos(files, lambda: graph, FeatureCache(cache / "features", weights), _ignore)
     return round(len(files) / (time.perf_counter() - start), 1)

@@ -12,6 +12,8 @@ ALL = "all"
 FROZEN = "0"
 FLOAT16 = "float16"
 FLOAT32 = "float32"
+DYNAMIC = "dynamic"  # 8 bits a weight, activations as they come
+PRECISIONS = (FLOAT16, FLOAT32, DYNAMIC)
 _AUTO_BLOCKS = 12  # of MobileNet V2: all that come after `block_5_add`
 
 
@@ -98,9 +100,9 @@ class TrainingConfig:
             )
 
     def _check_words(self) -> None:
-        if self.precision not in {FLOAT16, FLOAT32}:
+        if self.precision not in PRECISIONS:
             raise UsageError(
-                f"precision is {self.precision!r}; expected {FLOAT16!r} or {FLOAT32!r}"
+                f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}"
             )
         if self.fine_tune not in {AUTO, ALL} and not self.fine_tune.isdecimal():
             raise UsageError(

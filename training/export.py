@@ -20,9 +20,10 @@ from advisor.vision.images import PREPROCESSING_ID, decode
 from advisor.vision.interpreter import Model
 from training.backbones import Weights
 from training.config import FLOAT16
-from training.graph import build_graph
-from training.head import Head, put_head
+from training.graph import build_graph, written_graph
+from training.head import Head
 from training.tensorflow_process import in_tensorflow
+from training.tflite import VERSION, put_head
 
 HEAD_TOLERANCE: Final = 0.005  # of a probability, between numpy and the interpreter
 
@@ -41,25 +42,30 @@ class Made:
 
 
 def cached_graph(
-    weights: Weights,
-    label_count: int,
-    cache: Path,
-    say: Callable[[str], None],
-    *,
-    precision: str = FLOAT16,
+    weights: Weights, cache: Path, say: Callable[[str], None], *, precision: str = FLOAT16
 ) -> bytes:
-    """The backbone's graph with a placeholder head, converted once for all runs.
+    """The backbone's graph with a placeholder head, made once for all runs.
 
     Raises: BackboneError if the weights are no backbone, a gate is not passed, or TensorFlow
-        is not installed.
+        is needed and not installed.
     """
-    recipe = f"{weights.sha256} {weights.kind.value} {label_count} {_converter()} {precision} 1"
-    path = cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
-    if path.is_file():
-        os.utime(path)  # the least recently used go first when the cache is pruned
-        return path.read_bytes()
-    say(f"Converting {weights.name} with TensorFlow, once for {label_count} labels")
-    graph = in_tensorflow(build_graph, weights, label_count, precision)
+    written, converted = (
+        cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
+        for by in (f"written {VERSION}", _converter())
+        for recipe in [f"{weights.sha256} {weights.kind.value} {by} {precision} 2"]
+    )
+    for path in (written, converted):
+        if path.is_file():
+            os.utime(path)  # the least recently used go first when the cache is pruned
+            return path.read_bytes()
+    graph, path = written_graph(weights, precision), written
+    if graph is None:
+        if not _converter():
+            raise BackboneError(
+                f"{weights.name} needs TensorFlow: pip install 'products-advisor[train]'"
+            )
+        say(f"Converting {weights.name} with TensorFlow, once")
+        graph, path = in_tensorflow(build_graph, weights, precision), converted
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     partial.write_bytes(graph)
@@ -123,9 +129,8 @@ def _golden(model: bytes, head: Head, photos: Sequence[bytes]) -> Golden:
 
 
 def _converter() -> str:
+    """The TensorFlow that is installed, "" if none is."""
     try:
         return f"tensorflow-{installed('tensorflow')}"
-    except ModuleNotFoundError as error:
-        raise BackboneError(
-            "training needs TensorFlow: pip install 'products-advisor[train]'"
-        ) from error
+    except ModuleNotFoundError:
+        return ""

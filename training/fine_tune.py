@@ -117,9 +117,7 @@ def fine_tune(job: FineTuneJob) -> FineTuned:
     run.keep_best()
     # Photos of the kind it has learnt: on noise, float16 moves a tuned embedding by .02.
     photos = job.pixels.read([*job.validation[:_PARITY_PHOTOS, 0], *job.train[:_PARITY_PHOTOS, 0]])
-    graph = convert(
-        backbone, job.weights, len(job.head.bias), photos=photos, precision=job.precision
-    )
+    graph = convert(backbone, job.weights, photos=photos, precision=job.precision)
     return FineTuned(
         graph=graph,
         head=run.head(),

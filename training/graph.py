@@ -1,4 +1,4 @@
-"""Makes the TFLite graph of a backbone with a head. Runs in the TensorFlow process only.
+"""Makes the TFLite graph of a backbone with a head: written here, or by TensorFlow's converter.
 
 photo, uint8 -> the backbone's range -> backbone -> `embedding` -> head -> `probabilities`
 """
@@ -6,24 +6,27 @@ photo, uint8 -> the backbone's range -> backbone -> `embedding` -> head -> `prob
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import BackboneError
 from advisor.vision.images import SIZE
-from advisor.vision.interpreter import EMBEDDING, INPUT, PROBABILITIES, Model
+from advisor.vision.interpreter import EMBEDDING, INPUT, PROBABILITIES
 from training.backbones import Kind, Weights
-from training.config import FLOAT16, FLOAT32
+from training.config import DYNAMIC, FLOAT16, FLOAT32
+from training.gates import computed, first_that_agrees, sample_photos
 from training.head import placeholder
+from training.keras_file import Layer, read_layers
+from training.tflite import can_write, write_graph
 
-# Of an embedding's length: float16 weights moved it by .018 at most (fine-tuned; .005 frozen), a
-# wrong graph moves it by about 1.
-EMBEDDING_TOLERANCE: Final = 0.04
-PARITY_TOLERANCE: Final = 0.01  # of a probability
 _PHOTO_SHAPE = (SIZE, SIZE, 3)
+_WIDTHS = {FLOAT32: 4, FLOAT16: 2, DYNAMIC: 1}  # bytes a weight
 _RANGES = {  # what a backbone of the kind takes
     Kind.SAVED_MODEL: (0.0, 1.0),  # TF Hub's convention
     Kind.KERAS: (-1.0, 1.0),  # keras.applications' convention for MobileNet V2
@@ -31,44 +34,73 @@ _RANGES = {  # what a backbone of the kind takes
 }
 
 
-def build_graph(weights: Weights, label_count: int, precision: str = FLOAT16) -> bytes:
-    """A TFLite file with the placeholder of head.py as its head.
+def written_graph(weights: Weights, precision: str = FLOAT16) -> bytes | None:
+    """A TFLite file with the placeholder of head.py as its head, made without TensorFlow.
 
     precision: of its weights; FLOAT16 becomes FLOAT32 where the former would not be equal.
+    Gate: the file's answers are those of the layers computed one by one in numpy.
+    Returns: None where only TensorFlow can read the weights.
+    Raises: BackboneError if the gate is not passed.
+    """
+    layers = _readable(weights)
+    if layers is None:
+        return None
+    photos = sample_photos()
+    want = np.stack([computed(layers, scaled(np.float32(photo), weights)) for photo in photos])
+    return first_that_agrees(_writer(layers, weights), precision, photos, want)
+
+
+def build_graph(weights: Weights, precision: str = FLOAT16) -> bytes:
+    """As written_graph, by TensorFlow, of whatever Keras reads.
+
     Gates: no variable is read at run time (a wrongly converted graph is a few KB of
     READ_VARIABLE that answers NaN), the file holds all its weights, both outputs are finite
     and those of Keras.
     Raises: BackboneError if the weights are no backbone, or a gate is not passed.
     """
     backbone = load_backbone(weights)
-    return convert(backbone, weights, label_count, photos=_test_photos(), precision=precision)
+    return convert(backbone, weights, photos=sample_photos(), precision=precision)
 
 
 def convert(
-    backbone: Any,
-    weights: Weights,
-    label_count: int,
-    *,
-    photos: npt.NDArray[np.uint8],
-    precision: str,
+    backbone: Any, weights: Weights, *, photos: npt.NDArray[np.uint8], precision: str
 ) -> bytes:
     """As build_graph, of a backbone that load_backbone gave and that may have been tuned since.
 
     photos: decoded, uint8 (photos, 224, 224, 3), on which the graph must agree with Keras.
     """
-    model = _with_head(backbone, weights, label_count)
-    if precision == FLOAT16:
-        content = _converted(model, weights, FLOAT16)
-        if not _difference(content, model, photos):
-            return content
-    content = _converted(model, weights, FLOAT32)
-    difference = _difference(content, model, photos)
-    if difference:
-        raise BackboneError(difference)
-    return content
+    model = _with_head(backbone, weights)
+    layers = _layers_of(backbone, weights)
+    make = partial(_converted, model, weights) if layers is None else _writer(layers, weights)
+    want = model.predict(photos, verbose=0)[EMBEDDING]
+    return first_that_agrees(make, precision, photos, want)
+
+
+def _writer(layers: Sequence[Layer], weights: Weights) -> Callable[[str], bytes]:
+    low, high = _RANGES[weights.kind]
+    return partial(write_graph, layers, ((high - low) / 255.0, low))
+
+
+def _layers_of(backbone: Any, weights: Weights) -> list[Layer] | None:
+    """The layers of a loaded backbone, None where it has others than are written here."""
+    import keras
+
+    if not isinstance(backbone, keras.Model):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "backbone.keras"
+        backbone.save(path)
+        return _readable(replace(weights, kind=Kind.KERAS, path=path))
+
+
+def _readable(weights: Weights) -> list[Layer] | None:
+    """The layers of weights that can be written without TensorFlow."""
+    layers = read_layers(weights)
+    return layers if layers is not None and can_write(layers) else None
 
 
 def _converted(model: Any, weights: Weights, precision: str) -> bytes:
+    """What TensorFlow's own converter makes of a Keras model."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -76,19 +108,20 @@ def _converted(model: Any, weights: Weights, precision: str) -> bytes:
         try:
             model.export(folder, format="tf_saved_model", verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-            if precision == FLOAT16:
+            if precision != FLOAT32:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if precision == FLOAT16:
                 converter.target_spec.supported_types = [tf.float16]
             content: bytes = converter.convert()
         except Exception as error:  # an operation that TFLite lacks shows as one of many types
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackboneError(f"{weights.path} cannot become a .tflite: {reason}") from error
     _check_no_variables(content)
-    _check_size(content, model, width=2 if precision == FLOAT16 else 4)
+    _check_size(content, model, width=_WIDTHS[precision])
     return content
 
 
-def _with_head(backbone: Any, weights: Weights, label_count: int) -> Any:
+def _with_head(backbone: Any, weights: Weights) -> Any:
     """The whole Keras model: photo in, both outputs out."""
     import keras
 
@@ -97,9 +130,9 @@ def _with_head(backbone: Any, weights: Weights, label_count: int) -> Any:
     pixels = keras.ops.cast(photo, "float32")
     embedding = embed(backbone, scaled(pixels, weights), weights)
     embedding = keras.layers.Identity(name=EMBEDDING)(embedding)
-    head = keras.layers.Dense(label_count, activation="softmax", name=PROBABILITIES)
+    start = placeholder(embedding.shape[-1])
+    head = keras.layers.Dense(len(start.bias), activation="softmax", name=PROBABILITIES)
     outputs = {PROBABILITIES: head(embedding), EMBEDDING: embedding}
-    start = placeholder(embedding.shape[-1], label_count)
     head.set_weights([start.kernel, start.bias])
     return keras.Model(photo, outputs)
 
@@ -185,37 +218,3 @@ def _check_size(content: bytes, model: Any, *, width: int) -> None:
     least = width * sum(int(np.prod(kernel.shape)) for kernel in kernels)
     if len(content) < least:
         raise BackboneError(f"the converted graph has {len(content)} bytes; at least {least} due")
-
-
-def _difference(content: bytes, model: Any, photos: npt.NDArray[np.uint8]) -> str:
-    """How the graph differs from Keras by more than is allowed, "" if it does not."""
-    converted = Model(content)
-    expected = model.predict(photos, verbose=0)
-    outputs = [converted.run(photo) for photo in photos]
-    got = np.stack([output.embedding for output in outputs])
-    want = expected[EMBEDDING]
-    lengths = np.maximum(np.linalg.norm(want, axis=1), 1e-6)
-    distance = float((np.linalg.norm(got - want, axis=1) / lengths).max())
-    if not distance <= EMBEDDING_TOLERANCE:  # also true of NaN
-        return (
-            f"the converted graph's embeddings differ from Keras' by {distance:.3g} of their "
-            f"length; at most {EMBEDDING_TOLERANCE} is allowed"
-        )
-    got = np.stack([output.probabilities for output in outputs])
-    difference = float(np.abs(got - expected[PROBABILITIES]).max())
-    if not difference <= PARITY_TOLERANCE:
-        return (
-            f"the converted graph's probabilities differ from Keras' by {difference:.3g}; "
-            f"at most {PARITY_TOLERANCE} is allowed"
-        )
-    return ""
-
-
-def _test_photos() -> npt.NDArray[np.uint8]:
-    """Four decoded photos' worth of pixels: smooth at four sizes of detail, always the same."""
-    rng = np.random.default_rng(7)
-    photos = []
-    for cells in (2, 7, 28, 112):
-        small = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
-        photos.append(np.kron(small, np.ones((SIZE // cells, SIZE // cells, 1), np.uint8)))
-    return np.stack(photos)

@@ -1,9 +1,4 @@
-"""The softmax head: trained in numpy, then written into the graph in the placeholder's place.
-
-Converting a graph takes TensorFlow and 12 s, and depends on the backbone and the number of
-labels alone. So it is converted once with a head of known random weights, and a trained head
-replaces exactly those bytes: the head alone changes from run to run.
-"""
+"""The softmax head, trained in numpy; training/tflite.py puts it into the graph."""
 
 from __future__ import annotations
 
@@ -11,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from advisor.errors import BackboneError
 
 FloatArray = npt.NDArray[np.float32]
 _CHUNK = 4096
@@ -117,23 +110,10 @@ def calibrated(head: Head, temperature: float) -> Head:
     return _rounded(head.kernel / temperature, head.bias / temperature)
 
 
-def placeholder(feature_count: int, label_count: int) -> Head:
-    """The head that a graph is converted with: random, so that its bytes are found again."""
-    rng = np.random.default_rng((feature_count, label_count))
-    kernel = rng.normal(0, 0.02, (feature_count, label_count))
-    return _rounded(kernel, rng.normal(0, 0.02, label_count))
-
-
-def put_head(graph: bytes, head: Head) -> bytes:
-    """The graph with the head in the place of the placeholder.
-
-    Raises: BackboneError if the placeholder is not there exactly once.
-    """
-    old = placeholder(*head.kernel.shape)
-    kind = np.float16 if _bytes(old.kernel.T, np.float16) in graph else np.float32
-    # A TFLite fully connected layer keeps its kernel as (labels, features).
-    graph = _replace_once(graph, _bytes(old.kernel.T, kind), _bytes(head.kernel.T, kind))
-    return _replace_once(graph, _bytes(old.bias, kind), _bytes(head.bias, kind))
+def placeholder(feature_count: int) -> Head:
+    """The head that a graph is made with, before any is trained: random, of two labels."""
+    rng = np.random.default_rng(feature_count)
+    return _rounded(rng.normal(0, 0.02, (feature_count, 2)), rng.normal(0, 0.02, 2))
 
 
 def softmax(logits: FloatArray) -> FloatArray:
@@ -166,15 +146,3 @@ def _rounded(kernel: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]) -
     return Head(
         kernel.astype(np.float16).astype(np.float32), bias.astype(np.float16).astype(np.float32)
     )
-
-
-def _bytes(array: FloatArray, kind: type[np.floating]) -> bytes:
-    return np.ascontiguousarray(array, kind).tobytes()
-
-
-def _replace_once(graph: bytes, old: bytes, new: bytes) -> bytes:
-    if graph.count(old) != 1:
-        raise BackboneError(
-            f"the converted graph holds the head's placeholder {graph.count(old)} times, not once"
-        )
-    return graph.replace(old, new)

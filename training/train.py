@@ -112,7 +112,7 @@ def train(
         labels,
         config,
         FeatureCache(cache / "features", weights, config.precision),
-        graph=lambda: cached_graph(weights, len(labels), cache, say, precision=config.precision),
+        graph=lambda: cached_graph(weights, cache, say, precision=config.precision),
         progress=progress,
     )
     _tell(selection, config, say)
@@ -157,7 +157,7 @@ def fit(
     """
 
     def frozen() -> bytes:
-        return cached_graph(weights, len(selection.labels), cache, say, precision=config.precision)
+        return cached_graph(weights, cache, say, precision=config.precision)
 
     features, targets = selection.matrix(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})

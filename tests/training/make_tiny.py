@@ -6,7 +6,7 @@ do not.
 
 from __future__ import annotations
 
-from tests.training.tiny import BACKBONE, GRAPH, LABEL_COUNT
+from tests.training.tiny import BACKBONE, GRAPH
 
 
 def main() -> None:
@@ -14,8 +14,7 @@ def main() -> None:
     import keras
 
     from training.backbones import local
-    from training.graph import build_graph
-    from training.tensorflow_process import in_tensorflow
+    from training.graph import written_graph
 
     keras.utils.set_random_seed(3)
     photo = keras.Input((224, 224, 3))
@@ -23,7 +22,7 @@ def main() -> None:
     features = keras.layers.Conv2D(8, 3, activation="relu")(small)
     pooled = keras.layers.GlobalAveragePooling2D()(features)
     keras.Model(photo, pooled).save(BACKBONE)
-    GRAPH.write_bytes(in_tensorflow(build_graph, local(BACKBONE), LABEL_COUNT))
+    GRAPH.write_bytes(written_graph(local(BACKBONE)))
 
 
 if __name__ == "__main__":

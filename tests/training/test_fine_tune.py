@@ -17,16 +17,18 @@ from advisor.vision.interpreter import Model
 from cli import train as train_command
 from tests.training import tiny
 from training import fine_tune as module
-from training import graph
+from training import gates, graph
 from training.backbones import local
-from training.config import ALL, AUTO, FLOAT32, FROZEN, TrainingConfig
+from training.config import ALL, AUTO, FLOAT16, FLOAT32, FROZEN, PRECISIONS, TrainingConfig
 from training.dataset import scan
 from training.features import Read
 from training.fine_tune import FineTuneJob, FineTuneRecipe, fine_tune
-from training.graph import build_graph, load_backbone
-from training.head import Head, put_head
+from training.gates import sample_photos
+from training.graph import build_graph, load_backbone, written_graph
+from training.head import Head
 from training.pixels import Pixels, write_pixels
 from training.tensorflow_process import follow_in_tensorflow
+from training.tflite import put_head
 from training.train import train
 
 RECIPE = FineTuneRecipe(
@@ -62,7 +64,7 @@ def _examine(photos: Path) -> dict[str, Any]:
     job = _job(photos, folder / "small.keras", folder / "whole.npz")
     before = _values(load_backbone(job.weights))
     found["blocks"] = [_names(job, count) for count in (1, 2, 3, 9)]
-    found["frozen"], found["before"] = build_graph(job.weights, tiny.LABEL_COUNT), before
+    found["frozen"], found["before"] = build_graph(job.weights), before
     run = module._Run(
         job, module.folded(backbone := load_backbone(job.weights)), _last(backbone), 0.01
     )
@@ -72,11 +74,19 @@ def _examine(photos: Path) -> dict[str, Any]:
     found["tuned"] = fine_tune(replace(job, checkpoint=folder / "other.npz"))
     _interrupt(replace(job, checkpoint=folder / "cut.npz"), epoch=2)
     found["resumed"] = fine_tune(replace(job, checkpoint=folder / "cut.npz"))
-    found["frozen saved model"] = build_graph(local(folder / "small"), tiny.LABEL_COUNT)
-    found["float32"] = build_graph(job.weights, tiny.LABEL_COUNT, FLOAT32)
-    allowed, graph.EMBEDDING_TOLERANCE = graph.EMBEDDING_TOLERANCE, 1e-5  # type: ignore[misc]
-    found["fallen back"] = build_graph(job.weights, tiny.LABEL_COUNT)
-    graph.EMBEDDING_TOLERANCE = allowed  # type: ignore[misc]
+    found["frozen saved model"] = build_graph(local(folder / "small"))
+    found["float32"] = build_graph(job.weights, FLOAT32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(gates.EMBEDDING_TOLERANCE, FLOAT16, 1e-5)
+        found["fallen back"] = build_graph(job.weights)
+    found["by TensorFlow"] = {}
+    for precision in PRECISIONS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(graph, "_layers_of", lambda *_: None)
+            found["by TensorFlow"][precision] = build_graph(job.weights, precision)
+    found["answers of Keras"] = graph._with_head(load_backbone(job.weights), job.weights).predict(
+        sample_photos(), verbose=0
+    )
     found["saved model"] = fine_tune(
         replace(job, weights=local(folder / "small"), checkpoint=folder / "saved.npz")
     )
@@ -125,10 +135,10 @@ def _job(photos: Path, backbone: Path, checkpoint: Path) -> FineTuneJob:
     index = {label: number for number, label in enumerate(tiny.LABELS)}
     rows = np.array([(row, index[file.label]) for row, file in enumerate(files)])
     rng = np.random.default_rng(2)
-    kernel = rng.normal(0, 0.1, (FEATURES, tiny.LABEL_COUNT)).astype(np.float32)
+    kernel = rng.normal(0, 0.1, (FEATURES, len(tiny.LABELS))).astype(np.float32)
     return FineTuneJob(
         weights=local(backbone),
-        head=Head(kernel, np.zeros(tiny.LABEL_COUNT, np.float32)),
+        head=Head(kernel, np.zeros(len(tiny.LABELS), np.float32)),
         pixels=pixels,
         train=rows[::2],
         validation=rows[1::2],
@@ -255,6 +265,24 @@ def test_float32_takes_a_head_as_float16_does(seen: dict[str, Any]) -> None:
     output = Model(put_head(seen["float32"], head)).run(photo)
     assert np.allclose(output.probabilities, head.probabilities(output.embedding), atol=1e-5)
     assert seen["float32"] != seen["frozen"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_graph_written_here_answers_as_keras_and_as_one_that_tensorflow_converted(
+    seen: dict[str, Any], precision: str
+) -> None:
+    """float16 and dynamic: to the error of rounding, which both make alike."""
+    written = written_graph(local(seen["folder"] / "small.keras"), precision)
+    assert written is not None
+    allowed = 1e-4 if precision == FLOAT32 else 0.02
+    for number, photo in enumerate(sample_photos()):
+        ours, theirs = (
+            Model(one).run(photo) for one in (written, seen["by TensorFlow"][precision])
+        )
+        assert np.allclose(ours.embedding, theirs.embedding, rtol=1e-3, atol=allowed)
+        for name in ("embedding", "probabilities"):
+            keras = seen["answers of Keras"][name][number]
+            assert np.allclose(getattr(ours, name), keras, rtol=allowed, atol=allowed)
 
 
 def test_what_float16_would_change_too_much_stays_float32(seen: dict[str, Any]) -> None:

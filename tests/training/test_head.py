@@ -17,11 +17,10 @@ from training.head import (
     Head,
     HeadRecipe,
     calibrated,
-    placeholder,
-    put_head,
     softmax,
     train_head,
 )
+from training.tflite import put_head
 
 RECIPE = HeadRecipe(steps=300, batch_size=50, learning_rate=0.01, weight_decay=0.0, seed=1)
 
@@ -95,16 +94,17 @@ def test_a_head_put_into_the_graph_computes_what_numpy_does() -> None:
     )
     graph = tiny.GRAPH.read_bytes()
     changed = put_head(graph, head)
-    assert len(changed) == len(graph)
     photo = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     output, before = Model(changed).run(photo), Model(graph).run(photo)
+    assert output.probabilities.shape == (3,)
     assert np.allclose(output.probabilities, head.probabilities(output.embedding), atol=1e-4)
     assert np.array_equal(output.embedding, before.embedding)
+    assert put_head(changed, head) == changed
 
 
-def test_a_graph_without_the_placeholder_is_refused() -> None:
-    with pytest.raises(BackboneError, match="placeholder 0 times"):
-        put_head(tiny.GRAPH.read_bytes(), placeholder(8, 4))
+def test_a_head_of_other_features_is_refused() -> None:
+    with pytest.raises(BackboneError, match="a head for 9 features; the graph has 8"):
+        put_head(tiny.GRAPH.read_bytes(), Head(np.zeros((9, 3), np.float32), np.zeros(3)))
 
 
 def test_the_temperature_undoes_over_confidence() -> None:

@@ -104,7 +104,7 @@ def test_a_second_run_needs_no_tensorflow_and_gives_the_same_model(
 
 
 def test_the_graph_is_the_same_bytes_when_converted_again(bundle: Path, cache: Path) -> None:
-    graph = cached_graph(local(tiny.BACKBONE), tiny.LABEL_COUNT, cache, tiny.ignore)
+    graph = cached_graph(local(tiny.BACKBONE), cache, tiny.ignore)
     assert graph == tiny.GRAPH.read_bytes()  # else: make_tiny.py
 
 
@@ -303,7 +303,7 @@ def test_a_name_that_is_no_utf8_passes_through(
 def test_a_backbone_that_tflite_cannot_hold_is_one_sentence(cache: Path, tmp_path: Path) -> None:
     in_tensorflow(save_a_backbone_of_erfinv, str(tmp_path / "erfinv.keras"))
     with pytest.raises(BackboneError, match=r"erfinv\.keras cannot become a \.tflite: "):
-        cached_graph(local(tmp_path / "erfinv.keras"), 3, cache, tiny.ignore)
+        cached_graph(local(tmp_path / "erfinv.keras"), cache, tiny.ignore)
 
 
 def save_a_backbone_of_erfinv(path: str) -> None:
@@ -362,7 +362,7 @@ def test_a_place_that_is_no_bundle_is_refused_at_once(photos: Path, tmp_path: Pa
 def test_a_file_that_keras_cannot_read_is_one_sentence(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(b"no model")
     with pytest.raises(BackboneError, match=r"bad\.keras is no model that Keras reads"):
-        cached_graph(local(tmp_path / "bad.keras"), 3, cache, tiny.ignore)
+        cached_graph(local(tmp_path / "bad.keras"), cache, tiny.ignore)
 
 
 UNREACHABLE = "https://127.0.0.1:9/feature_vector/5"  # nothing listens on the discard port
@@ -625,7 +625,7 @@ def convert_wrong_backbones(folder: str) -> list[str]:
         path = Path(folder) / f"{size}.keras"
         keras.Model(photo, layer(photo)).save(path)
         try:
-            build_graph(local(path), 3)
+            build_graph(local(path))
         except BackboneError as error:
             sentences.append(str(error))
     return sentences

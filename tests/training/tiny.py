@@ -18,7 +18,6 @@ from training.head import Head
 HERE = Path(__file__).parent
 BACKBONE = HERE / "tiny_backbone.keras"
 GRAPH = HERE / "tiny_graph.tflite"
-LABEL_COUNT = 3
 LABELS = ("blue", "green, dark", "red")
 COLOURS = {"blue": (30, 40, 200), "green, dark": (20, 160, 40), "red": (210, 40, 30)}
 
