@@ -50,8 +50,8 @@ def account() -> Iterator[None]:
 @pytest.fixture
 def aws(account: None) -> Iterator[None]:
     """The buckets `data` and `uploads`, the tables of TABLES, the queue `photos`: all empty."""
-    _make_buckets()
-    _make_tables()
+    make_buckets()
+    make_tables()
     clients.client("sqs").create_queue(QueueName="photos")
     yield
     for service in ("s3", "dynamodb", "sqs"):
@@ -86,14 +86,14 @@ def _forget_clients() -> None:
     clients.table.cache_clear()
 
 
-def _make_buckets() -> None:
+def make_buckets() -> None:
     for name in ("data", "uploads"):
         clients.client("s3").create_bucket(
             Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
 
 
-def _make_tables() -> None:
+def make_tables() -> None:
     for name, (partition, sort) in TABLES.items():
         keys = [{"AttributeName": partition, "KeyType": "HASH"}]
         keys += [{"AttributeName": sort, "KeyType": "RANGE"}] if sort else []

@@ -1,0 +1,140 @@
+"""Whatever is sent to the API, it answers as docs/openapi.json says, and never with a fault.
+
+The same requests each time. More, and others each time: API_EXAMPLES=500 pytest on this file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from moto.backends import get_backend
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from advisor.aws import clients
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.crawl_turns import CrawlService
+from advisor.aws.embeddings import EmbeddingTable
+from advisor.aws.labels import LabelTable
+from advisor.aws.listings import CurrentListing, ListingStore
+from advisor.aws.models import ModelStore
+from advisor.aws.serving import current_classifier
+from advisor.aws.tokens import TokenQueue
+from advisor.catalog.products import Product
+from advisor.crawling.items import Item
+from advisor.vision.publishing import publish
+from functions.catalog import handler as catalog
+from functions.classify import handler as classify
+from functions.crawls import handler as crawls
+from tests.functions.api_server import Answer, serving_api
+from tests.functions.conftest import make_buckets, make_tables
+from tests.openapi import document
+from tests.training import tiny
+
+EXAMPLES = os.environ.get("API_EXAMPLES")
+PHOTOS = Path(__file__).parents[1] / "images"
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+NOON = "2026-11-22T12:00:00+00:00"
+PHOTO = (PHOTOS / "rgb.jpg").read_bytes()
+STOOL = Item(
+    id="1", title="Stool", category="chairs", description="-", url="https://one/1", shop="one"
+)
+photos = st.sampled_from(["rgb.jpg", "rgb.png", "grey.jpg", "animated.gif"]).map(
+    lambda name: (PHOTOS / name).read_bytes()
+)
+for kind in ("image/*", "application/octet-stream"):
+    schemathesis.openapi.media_type(kind, photos | st.binary(max_size=100))
+schema = schemathesis.openapi.from_dict(document())
+# API Gateway answers other methods, before any of ours is asked.
+schema.config.phases.coverage.unexpected_methods = set()
+
+
+@pytest.fixture(scope="module", params=["with a model", "without a model"])
+def api(
+    account: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, list[Any]]]:
+    """The API of a product, with a model or none: its address, and what holds of its answers."""
+    folder = tmp_path_factory.mktemp("api")
+    make_buckets()
+    make_tables()
+    models, tables = ModelStore("data"), CatalogTables("products", "prices")
+    listing = ListingStore("data", folder / "listing")
+    labels, embeddings = LabelTable("labels"), EmbeddingTable("embeddings")
+    tables.put_item(replace(STOOL, price_minor=9900, currency="EUR"), run_id="r", observed_at=NOON)
+    listing.build([Product(item=STOOL)], [])
+    if request.param == "with a model":
+        tiny.make_tiny_bundle(folder / "model", bias=(0, 1, 2))
+        publish(models, models.upload(folder / "model"), force="a test")
+    of_classify = classify.Services(
+        data_bucket="data",
+        uploads_bucket="uploads",
+        classifier=partial(current_classifier, models, cache_dir=folder / "models"),
+        catalog=tables,
+        labels=labels,
+        embeddings=embeddings,
+    )
+    of_catalog = catalog.Services(
+        data_bucket="data",
+        uploads_bucket="uploads",
+        catalog=tables,
+        listing=CurrentListing(listing),
+        labels=labels,
+        models=models,
+    )
+    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+    of_crawls = CrawlService(
+        frontier_table="frontier", queue=TokenQueue(url, "frontier"), bucket="data", tables=tables
+    )
+    answers: dict[str, Answer] = {
+        **dict.fromkeys(
+            classify.ROUTES, lambda one: classify.handler(one, None, services=lambda: of_classify)
+        ),
+        **dict.fromkeys(
+            catalog.ROUTES, lambda one: catalog.handler(one, None, services=lambda: of_catalog)
+        ),
+        **dict.fromkeys(
+            crawls.ROUTES, lambda one: crawls.handler(one, None, service=lambda: of_crawls)
+        ),
+    }
+    with serving_api(answers) as address:
+        there = request.param == "with a model"
+        sent = {"data": PHOTO, "headers": {"Content-Type": "image/jpeg"}}
+        said = requests.post(f"{address}/classify", timeout=60, **sent)
+        assert said.status_code == (200 if there else 503)
+        yield address, [*CHECKS, not_a_server_error] if there else CHECKS
+    for service in ("s3", "dynamodb", "sqs"):
+        get_backend(service).reset()
+
+
+@schema.parametrize()
+@settings(
+    max_examples=int(EXAMPLES or 10),
+    derandomize=not EXAMPLES,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_one_of_the_document(
+    case: schemathesis.Case, api: tuple[str, list[Any]]
+) -> None:
+    address, checks = api
+    case.call_and_validate(base_url=address, checks=checks, timeout=60)
