@@ -14,6 +14,7 @@ COMMANDS = (
     "crawl", "replay", "spider",
     "train", "model", "evaluate", "classify",
     "suggest", "prices", "alert", "categories", "disagreements", "reviews",
+    "redrive",
 )  # fmt: skip
 
 

@@ -16,6 +16,9 @@ import requests
 
 from advisor.aws.clients import client, table
 from advisor.aws.models import ModelStore
+from advisor.aws.photos import PhotoPlace, announcement
+from advisor.aws.redrive import work_queues
+from advisor.uploads import MAX_BYTES
 from local.cloud import Cloud, advisor_command
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 
@@ -167,6 +170,40 @@ def test_a_presigned_upload_takes_a_photo(cloud: Cloud, photo: bytes) -> None:
     sent = requests.post(form["url"], data=form["fields"], files={"file": changed}, timeout=30)
     assert sent.ok, sent.text
     assert wait_for(lambda: image_answer(cloud, hashlib.sha256(changed).hexdigest()))
+
+
+def test_an_upload_of_another_type_or_of_too_many_bytes_is_refused(cloud: Cloud) -> None:
+    wish = {"filename": "my.jpg", "content_type": "image/jpeg"}
+    form = requests.post(f"{cloud.api_url}/uploads", json=wish, timeout=30).json()
+    for fields, size in (({"Content-Type": "text/html"}, 10), ({}, MAX_BYTES + 1), ({}, 0)):
+        sent = requests.post(
+            form["url"], data=form["fields"] | fields, files={"file": bytes(size)}, timeout=60
+        )
+        assert sent.status_code in (400, 403), (fields, size)
+    listed = client("s3").list_objects_v2(Bucket=cloud["UploadsBucket"], Prefix=form["key"])
+    assert listed["KeyCount"] == 0
+
+
+def test_a_dead_letter_is_sent_back_and_its_photo_labelled(cloud: Cloud, photo: bytes) -> None:
+    key, changed = "uploads/late", photo + b"\0\0\0"
+    image_id = upload(cloud, key, changed)
+    labelled = wait_for(lambda: image_answer(cloud, image_id))
+    row = {"image_id": image_id, "model_version": labelled["model_version"]}
+    table(cloud["LabelsTable"]).delete_item(Key=row)
+    letter = announcement([PhotoPlace(cloud["UploadsBucket"], key)])
+    client("sqs").send_message(QueueUrl=cloud["DeadPhotosQueueUrl"], MessageBody=letter)
+    [photos] = [queue for queue in work_queues() if queue.name == "photos"]
+    assert photos.redrive() == 1
+    assert wait_for(lambda: image_answer(cloud, image_id))
+    assert photos.dead() == 0
+
+
+def test_several_photos_are_answered_in_their_order(cloud: Cloud, photo: bytes) -> None:
+    files = [("photo", ("a.jpg", one)) for one in (photo, b"no photo", photo)]
+    answer = requests.post(f"{cloud.api_url}/classify?threshold=0.01", files=files, timeout=60)
+    first, second, third = answer.json()["images"]
+    assert first["labels"] == third["labels"]
+    assert second["status"] == 422
 
 
 def test_the_page_is_served_with_the_address_of_the_api(cloud: Cloud) -> None:

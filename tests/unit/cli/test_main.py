@@ -28,6 +28,7 @@ ARGUMENTS = {
     "categories": ["--bundle", ".", "."],
     "disagreements": ["--bundle", ".", "."],
     "suggest": ["--bundle", ".", "--items", ".", "."],
+    "redrive": [],
 }
 
 
