@@ -23,7 +23,7 @@ from advisor.aws.crawl_turns import StartedRun
 from advisor.aws.days import Day
 from advisor.aws.frontier import RunStatus
 from advisor.aws.routes import Body, Route
-from advisor.aws.start_crawl import SETTINGS
+from advisor.aws.start_crawl import MAX_CHARS, SETTINGS
 from advisor.catalog.categories import MappedCategory
 from advisor.catalog.products import PricePoint
 from advisor.http import PROBLEM_JSON, RETRY_AFTER_S, Choice, Parameter, Share, Whole
@@ -524,9 +524,7 @@ _CRAWL: Final = {
     "type": "object",
     "required": ["spider"],
     "properties": {
-        "spider": _TEXT,
-        "base_url": _TEXT,
-        "shop": _TEXT,
+        **dict.fromkeys(("spider", "base_url", "shop"), _TEXT | {"maxLength": MAX_CHARS}),
         "limit": {"type": "integer", "minimum": 0},
         "settings": {"type": "object", "propertyNames": {"enum": list(SETTINGS)}},
     },

@@ -27,6 +27,7 @@ SETTINGS: Final = (
     "min_photo_px",
     "sitemap",
 )
+MAX_CHARS: Final = 500  # of a text: it becomes part of a table's key, which ends at 2,048 bytes
 _TRIGGERS: dict[object, Trigger] = {"manual": "manual", "schedule": "schedule"}
 
 
@@ -48,8 +49,11 @@ class StartCrawl:
     def from_event(cls, event: Mapping[str, Any]) -> Self:
         """Read the event. Raises: UsageError naming the field that cannot be used."""
         for name in ("spider", "base_url", "shop"):
-            if not isinstance(event.get(name) or "", str):
-                raise UsageError(f"{name} is {event[name]!r}; expected text")
+            text = event.get(name) or ""
+            if not isinstance(text, str) or len(text) > MAX_CHARS:
+                raise UsageError(
+                    f"{name} is {str(text)[:50]!r}; expected text of at most {MAX_CHARS} characters"
+                )
         limit = event.get("limit") or 0
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
             raise UsageError(f"limit is {limit!r}; expected a whole number of items")
