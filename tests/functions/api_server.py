@@ -53,7 +53,7 @@ def serving_api(answers: Mapping[str, Answer]) -> Iterator[str]:
             at = urlsplit(self.path)
             self.send(*self._answer(at.path, at.query, body))
 
-        do_GET = do_POST = _any  # noqa: N815 (http.server's names)
+        do_GET = do_POST = do_DELETE = _any  # noqa: N815 (http.server's names)
 
         def _answer(self, path: str, query: str, body: bytes) -> tuple[int, dict[str, str], str]:
             for route, answer in answers.items():

@@ -6,8 +6,9 @@ The same requests each time. More, and others each time: API_EXAMPLES=500 pytest
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,16 @@ from schemathesis.specs.openapi.checks import (
 
 from advisor.aws import clients
 from advisor.aws.catalog import CatalogTables
-from advisor.aws.crawl_turns import CrawlService
-from advisor.aws.embeddings import EmbeddingTable
-from advisor.aws.labels import LabelTable
-from advisor.aws.listings import CurrentListing, ListingStore
+from advisor.aws.listings import ListingStore
 from advisor.aws.models import ModelStore
-from advisor.aws.serving import current_classifier
-from advisor.aws.tokens import TokenQueue
 from advisor.catalog.products import Product
 from advisor.crawling.items import Item
+from advisor.settings import Settings
 from advisor.vision.publishing import publish
 from functions.catalog import handler as catalog
 from functions.classify import handler as classify
 from functions.crawls import handler as crawls
+from functions.reviews import handler as reviews
 from tests.functions.api_server import Answer, serving_api
 from tests.functions.conftest import make_buckets, make_tables
 from tests.openapi import document
@@ -69,6 +67,20 @@ schema = schemathesis.openapi.from_dict(document())
 schema.config.phases.coverage.unexpected_methods = set()
 
 
+def answers() -> dict[str, Answer]:
+    """What answers each route of the document: the handler of the function that has it."""
+    return {
+        route: partial(_answer, module)
+        for module in (catalog, classify, crawls, reviews)
+        for route in module.ROUTES
+    }
+
+
+def _answer(module: Any, event: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = module.handler(event, None)
+    return said
+
+
 @pytest.fixture(scope="module", params=["with a model", "without a model"])
 def api(
     account: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -77,53 +89,43 @@ def api(
     folder = tmp_path_factory.mktemp("api")
     make_buckets()
     make_tables()
-    models, tables = ModelStore("data"), CatalogTables("products", "prices")
-    listing = ListingStore("data", folder / "listing")
-    labels, embeddings = LabelTable("labels"), EmbeddingTable("embeddings")
-    tables.put_item(replace(STOOL, price_minor=9900, currency="EUR"), run_id="r", observed_at=NOON)
-    listing.build([Product(item=STOOL)], [])
-    if request.param == "with a model":
+    queue = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+    item = replace(STOOL, price_minor=9900, currency="EUR")
+    CatalogTables("products", "prices").put_item(item, run_id="r", observed_at=NOON)
+    ListingStore("data", folder / "listing").build([Product(item=item)], [])
+    there = request.param == "with a model"
+    if there:
+        models = ModelStore("data")
         tiny.make_tiny_bundle(folder / "model", bias=(0, 1, 2))
         publish(models, models.upload(folder / "model"), force="a test")
-    of_classify = classify.Services(
-        data_bucket="data",
-        uploads_bucket="uploads",
-        classifier=partial(current_classifier, models, cache_dir=folder / "models"),
-        catalog=tables,
-        labels=labels,
-        embeddings=embeddings,
-    )
-    of_catalog = catalog.Services(
-        data_bucket="data",
-        uploads_bucket="uploads",
-        catalog=tables,
-        listing=CurrentListing(listing),
-        labels=labels,
-        models=models,
-    )
-    url = clients.client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
-    of_crawls = CrawlService(
-        frontier_table="frontier", queue=TokenQueue(url, "frontier"), bucket="data", tables=tables
-    )
-    answers: dict[str, Answer] = {
-        **dict.fromkeys(
-            classify.ROUTES, lambda one: classify.handler(one, None, services=lambda: of_classify)
-        ),
-        **dict.fromkeys(
-            catalog.ROUTES, lambda one: catalog.handler(one, None, services=lambda: of_catalog)
-        ),
-        **dict.fromkeys(
-            crawls.ROUTES, lambda one: crawls.handler(one, None, service=lambda: of_crawls)
-        ),
-    }
-    with serving_api(answers) as address:
-        there = request.param == "with a model"
+    with pytest.MonkeyPatch.context() as patch, serving_api(answers()) as address:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        for name in (one.name for one in fields(Settings)):
+            value = queue if name == "tokens_queue_url" else name.partition("_")[0]
+            patch.setenv(f"ADVISOR_{name.upper()}", value)
+        _forget_services()
         sent = {"data": PHOTO, "headers": {"Content-Type": "image/jpeg"}}
         said = requests.post(f"{address}/classify", timeout=60, **sent)
-        assert said.status_code == (200 if there else 503)
+        assert said.status_code == (200 if there else 503), said.text
         yield address, [*CHECKS, not_a_server_error] if there else CHECKS
+    _forget_services()
     for service in ("s3", "dynamodb", "sqs"):
         get_backend(service).reset()
+
+
+def _forget_services() -> None:
+    for module in (catalog, classify, reviews):
+        module.default_services.cache_clear()
+    crawls.default_service.cache_clear()
+
+
+def test_every_route_of_the_document_is_asked() -> None:
+    documented = {
+        f"{method.upper()} {path}"
+        for path, operations in document()["paths"].items()
+        for method in operations
+    }
+    assert answers().keys() == documented
 
 
 @schema.parametrize()

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "disagreements": ["--bundle", ".", "."],
     "suggest": ["--bundle", ".", "--items", ".", "."],
     "redrive": [],
+    "reviews": ["photos", "--stack", "x"],
 }
 
 
