@@ -71,7 +71,16 @@ class WebStack(Stack):
                 distribution=distribution,
                 sources=[
                     deployment.Source.asset(str(ROOT / "web" / "dist")),
-                    deployment.Source.json_data("config.json", {"apiUrl": "api"}),
+                    # Requests go to the site, and are signed for the API, where CloudFront passes
+                    # them on under the API's own host and the same path (decision 35).
+                    deployment.Source.json_data(
+                        "config.json",
+                        {
+                            "apiUrl": "api",
+                            "signAs": f"https://{service.api_domain}/api",
+                            "region": self.region,
+                        },
+                    ),
                 ],
             )
         CfnOutput(self, "SiteBucket", value=site.bucket_name)

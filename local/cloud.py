@@ -22,6 +22,7 @@ CDK = ROOT / "node_modules" / ".bin" / "cdk"
 SITE = ROOT / "web" / "dist"
 STACKS = ("ProductsAdvisor-Storage", "ProductsAdvisor-Service", "ProductsAdvisor-Web")
 ACCOUNT = "000000000000"
+REGION = "us-east-1"
 
 Progress = Callable[[int, int], None]  # done, total
 
@@ -71,7 +72,7 @@ def deploy(
     """
     with log.open("w", encoding="utf-8") as written:
         # Outside the project there is no app to synthesize: the bootstrap stack needs none.
-        _cdk(["bootstrap", f"aws://{ACCOUNT}/us-east-1"], cwd=log.parent, log=written)
+        _cdk(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], cwd=log.parent, log=written)
         context = ["-c", "local=true", "-c", f"shops={json.dumps(list(shops))}"]
         context += ["--output", str(log.parent / "cdk.out")]
         _cdk(
@@ -149,7 +150,7 @@ def _upload_site(cloud: Cloud) -> None:
     s3.put_object(
         Bucket=cloud["SiteBucket"],
         Key="config.json",
-        Body=json.dumps({"apiUrl": cloud.api_url}).encode(),
+        Body=json.dumps({"apiUrl": cloud.api_url, "region": REGION}).encode(),
         ContentType="application/json",
     )
 

@@ -8,6 +8,8 @@ const PAGES = readdirSync(HERE).filter((name) => name.endsWith(".html"));
 const NAVIGATION: readonly (readonly [page: string, name: string])[] = [
   ["index.html", "Find by photo"],
   ["browse.html", "Browse"],
+  ["review.html", "Review"],
+  ["operations.html", "Operations"],
 ];
 
 /** Each page within the same frame (frame/): what its head begins with, the header, the notes. */

@@ -178,6 +178,28 @@ def test_the_page_may_load_nothing_from_elsewhere(aws: dict[str, Template]) -> N
     assert "unsafe" not in text
 
 
+def test_a_signed_request_passes_the_distribution_as_it_was_signed(
+    aws: dict[str, Template],
+) -> None:
+    """For the API's own host, which CloudFront puts in the place of the site's."""
+    (distribution,) = resources(aws["Web"], "AWS::CloudFront::Distribution").values()
+    config = distribution["Properties"]["DistributionConfig"]
+    (api,) = config["CacheBehaviors"]
+    assert api["PathPattern"] == "/api/*"  # the stage's own name: the path stays as it is
+    # AWS's own names for AllViewerExceptHostHeader and CachingDisabled.
+    assert api["OriginRequestPolicyId"] == "b689b0a8-53d0-40ab-baf2-68738e2966ac"
+    assert api["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+    (origin,) = [one for one in config["Origins"] if "CustomOriginConfig" in one]
+    assert "OriginPath" not in origin
+    (deployment,) = resources(aws["Web"], "Custom::CDKBucketDeployment").values()
+    (markers,) = [one for one in deployment["Properties"]["SourceMarkers"] if one]
+    joined = [value["Fn::Join"][1] for value in markers.values()]
+    domain = origin["DomainName"]["Fn::Join"][1]
+    domain = domain if domain[0] else domain[1:]
+    assert ['"https://', *domain, '/api"'] in joined
+    assert ['"', {"Ref": "AWS::Region"}, '"'] in joined
+
+
 def test_local_differs_only_where_the_emulator_has_a_gap(
     aws: dict[str, Template], local: dict[str, Template]
 ) -> None:

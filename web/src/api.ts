@@ -43,29 +43,46 @@ export async function serviceUrl(
   path: string,
   query: Readonly<Record<string, string>> = {},
 ): Promise<URL> {
-  const url = new URL(path, await apiRoot());
+  const url = new URL(path, (await config()).root);
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
   return url;
 }
 
-let root: Promise<URL> | null = null;
-
-/** Where config.json, beside the page, says that the API is. Read once; after a failure again. */
-function apiRoot(): Promise<URL> {
-  root ??= readConfig().catch((error: unknown) => {
-    root = null;
-    throw error;
-  });
-  return root;
+/** config.json, beside the page: where the API is asked, and as what and where it is signed for. */
+export interface Config {
+  root: URL;
+  /** Ends in a slash. */
+  signAs: string;
+  region: string;
 }
 
-async function readConfig(): Promise<URL> {
+let known: Promise<Config> | null = null;
+
+/** What config.json says. Read once; after a failure again. */
+export function config(): Promise<Config> {
+  known ??= readConfig().catch((error: unknown) => {
+    known = null;
+    throw error;
+  });
+  return known;
+}
+
+async function readConfig(): Promise<Config> {
   const answer = await exchange(new URL("config.json", document.baseURI), { cache: "no-cache" });
-  const config = answer.body as { apiUrl?: unknown };
-  if (!answer.ok || typeof config.apiUrl !== "string") {
+  const { apiUrl, signAs, region } = answer.body as Record<string, unknown>;
+  if (!answer.ok || typeof apiUrl !== "string") {
     throw new Trouble("The page is not set up", "config.json names no apiUrl.");
   }
-  return new URL(`${config.apiUrl.replace(/\/+$/, "")}/`, document.baseURI);
+  const root = folder(new URL(apiUrl, document.baseURI).href);
+  return {
+    root: new URL(root),
+    signAs: typeof signAs === "string" ? folder(signAs) : root,
+    region: typeof region === "string" ? region : "us-east-1",
+  };
+}
+
+function folder(address: string): string {
+  return `${address.replace(/\/+$/, "")}/`;
 }
 
 interface Reply {

@@ -99,6 +99,7 @@ export function matchText(match: Suggestion["match"], shops: number): string {
   if (match === "gtin") return `${where}, matched by barcode number`;
   if (match === "mpn") return `${where}, matched by model number`;
   if (match === "name") return `${where}, matched by name and photo`;
+  if (match === "person") return `${where}, matched by a person`;
   return where;
 }
 

@@ -40,7 +40,7 @@ export interface Suggestion {
   /** Whether the photo asked for shows this product itself. */
   same: boolean;
   photo_url: string | null;
-  match: "gtin" | "mpn" | "name" | "";
+  match: "gtin" | "mpn" | "name" | "person" | "";
   offers: Offer[];
 }
 

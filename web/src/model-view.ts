@@ -1,0 +1,146 @@
+import { make } from "./dom.js";
+import { countText, dayText, percentText } from "./format.js";
+import type { Evaluation } from "./operations-types.js";
+
+const MOST_CELLS = 24; // categories beyond which a matrix is no picture any more
+const MOST_MISTAKES = 8;
+
+/** The model in use: how good it is, by category, and what it takes for what. */
+export function modelShown(model: Evaluation): HTMLElement {
+  const interval = model.accuracy_interval;
+  const within = interval
+    ? ` (${percentText(interval[0])} to ${percentText(interval[1])} with 95 % confidence)`
+    : "";
+  return make(
+    "div",
+    {},
+    make(
+      "p",
+      { class: "figure" },
+      make("strong", { text: percentText(model.accuracy) }),
+      ` of ${countText(model.photos, "test photo", "test photos")} right${within}`,
+    ),
+    make("p", {
+      class: "note",
+      text: [
+        `Version ${model.version}, in use since ${dayText(model.published_at)}`,
+        model.answered === null
+          ? ""
+          : `sure of ${percentText(model.answered)} of them` +
+            (model.answered_accuracy === null ? "" : `, and right on ${percentText(model.answered_accuracy)} of these`),
+      ]
+        .filter(Boolean)
+        .join("; "),
+    }),
+    make(
+      "div",
+      { class: "figures" },
+      model.labels.length <= MOST_CELLS ? matrix(model) : null,
+      mistakes(model),
+    ),
+    perClass(model),
+  );
+}
+
+/** What is most often taken for what. */
+function mistakes({ confusion, labels }: Evaluation): HTMLElement | null {
+  const found = confusion
+    .filter(([is, said]) => is !== said)
+    .sort((one, other) => other[2] - one[2])
+    .slice(0, MOST_MISTAKES);
+  if (!found.length) return null;
+  return make(
+    "div",
+    {},
+    make("h3", { text: "Most often mistaken" }),
+    make(
+      "ul",
+      { class: "list" },
+      ...found.map(([is, said, count]) =>
+        make("li", { text: `${labels[is] ?? ""}, taken for ${labels[said] ?? ""}: ${countText(count, "photo", "photos")}` }),
+      ),
+    ),
+  );
+}
+
+/** Rows are what the photos show, columns what the model says. */
+function matrix({ confusion, labels }: Evaluation): HTMLElement {
+  const counts = new Map(confusion.map(([is, said, count]) => [`${is} ${said}`, count]));
+  const totals = labels.map((_, is) => labels.reduce((sum, _label, said) => sum + (counts.get(`${is} ${said}`) ?? 0), 0));
+  const cell = (is: number, said: number) => {
+    const count = counts.get(`${is} ${said}`) ?? 0;
+    const made = make("td", { class: is === said ? "hit" : "miss", text: count ? String(count) : "" });
+    // Not an attribute: the content security policy lets no style stand in the page.
+    made.style.setProperty("--share", String(count / (totals[is] || 1)));
+    return made;
+  };
+  return make(
+    "div",
+    {},
+    make("h3", { text: "What is taken for what" }),
+    make(
+      "div",
+      { class: "scroll", attributes: { role: "region", "aria-label": "Confusion matrix", tabindex: "0" } },
+      make(
+        "table",
+        { class: "matrix" },
+        make("caption", { class: "note", text: "Each row is what the photos show, each column what the model says." }),
+        make(
+          "thead",
+          {},
+          make("tr", {}, make("td"), ...labels.map((text) => make("th", { attributes: { scope: "col" } }, make("span", { text })))),
+        ),
+        make(
+          "tbody",
+          {},
+          ...labels.map((text, is) =>
+            make("tr", {}, make("th", { text, attributes: { scope: "row" } }), ...labels.map((_, said) => cell(is, said))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function perClass({ per_class }: Evaluation): HTMLElement {
+  const share = (value: number | null) =>
+    make("td", { class: "number", text: value === null ? "none" : percentText(value) });
+  return make(
+    "details",
+    { class: "more" },
+    make("summary", { text: "By category" }),
+    make(
+      "div",
+      { class: "scroll", attributes: { role: "region", "aria-label": "By category", tabindex: "0" } },
+      make(
+        "table",
+        {},
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            ...["Category", "Test photos", "Found", "Right when said"].map((text) =>
+              make("th", { text, attributes: { scope: "col" } }),
+            ),
+          ),
+        ),
+        make(
+          "tbody",
+          {},
+          ...Object.entries(per_class).map(([label, one]) =>
+            make(
+              "tr",
+              {},
+              make("th", { text: label, attributes: { scope: "row" } }),
+              make("td", { class: "number", text: String(one.count) }),
+              share(one.recall),
+              share(one.precision),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}

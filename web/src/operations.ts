@@ -1,0 +1,185 @@
+import { ask } from "./api.js";
+import { daysShown } from "./days.js";
+import { byId, make } from "./dom.js";
+import { countText, webAddress } from "./format.js";
+import { modelShown } from "./model-view.js";
+import { type Run, isDays, isEvaluation, isRun, isRuns, isWhy } from "./operations-types.js";
+import { askSigned, signIn, signInAgain } from "./signed.js";
+import { announce, button, empty, fill, troubleOf } from "./states.js";
+
+const LOOK_AGAIN_MS = 4_000;
+const DAYS = "30";
+const RUNS_SHOWN = 20;
+
+const modelPlace = byId("model", HTMLElement);
+const crawlsPlace = byId("crawls", HTMLElement);
+const whyPlace = byId("why", HTMLElement);
+const whyForm = byId("why-form", HTMLFormElement);
+const whyUrl = byId("why-url", HTMLInputElement);
+const daysPlace = byId("days", HTMLElement);
+
+let again: ReturnType<typeof setTimeout> | undefined;
+
+function loadModel(): void {
+  void fill(modelPlace, (signal) => ask("model/evaluation", isEvaluation, { signal }), modelShown, {
+    note: "Looking up the model",
+    instead: ({ status }) =>
+      status === 503
+        ? empty("No model is in use yet", "One is as soon as it is trained and published.")
+        : null,
+  });
+}
+
+function loadCrawls(): void {
+  clearTimeout(again);
+  void fill(crawlsPlace, (signal) => signed(askSigned("crawls", isRuns, { signal })), ({ crawls }) => crawlsShown(crawls), {
+    note: "Looking up the crawls",
+    keep: true,
+  });
+}
+
+function crawlsShown(runs: readonly Run[]): Node {
+  if (runs.some(({ status }) => status === "running")) {
+    again = setTimeout(lookAgain, LOOK_AGAIN_MS);
+  }
+  if (!runs.length) {
+    return empty("No crawls yet", "`advisor crawl SPIDER --remote start` starts one, or a schedule.");
+  }
+  const names = ["Shop", "State", "Pages", "Items", "Photos", "Errors", "To do", ""];
+  return make(
+    "div",
+    { class: "scroll", attributes: { role: "region", "aria-label": "Crawls", tabindex: "0" } },
+    make(
+      "table",
+      {},
+      make("thead", {}, make("tr", {}, ...names.map((text) => make("th", { text, attributes: { scope: "col" } })))),
+      make("tbody", {}, ...runs.slice(0, RUNS_SHOWN).map(runShown)),
+    ),
+  );
+}
+
+/** Again when the reader looks, and is not about to press something. */
+function lookAgain(): void {
+  const busy = document.hidden || crawlsPlace.contains(document.activeElement);
+  if (busy) again = setTimeout(lookAgain, LOOK_AGAIN_MS);
+  else loadCrawls();
+}
+
+function runShown(run: Run): HTMLElement {
+  const number = (value: number) => make("td", { class: "number", text: new Intl.NumberFormat().format(value) });
+  const state = run.finish_reason ? `${run.status}: ${run.finish_reason}` : run.status;
+  return make(
+    "tr",
+    {},
+    make(
+      "th",
+      { attributes: { scope: "row" } },
+      run.shop,
+      make("span", { class: "over", text: timeText(run.started_at) }),
+    ),
+    make("td", {}, make("span", { class: `state ${run.status}`, text: state })),
+    number(run.pages),
+    number(run.items),
+    number(run.photos),
+    make("td", { class: "number" }, reasons(run)),
+    number(run.todo),
+    make("td", {}, ways(run)),
+  );
+}
+
+/** How many errors, and of what kind; dropped items are told with them. */
+function reasons(run: Run): Node {
+  const told = [
+    ...Object.entries(run.errors_by_reason).map(([reason, count]) => `${reason}: ${count}`),
+    ...Object.entries(run.dropped_by_reason).map(([reason, count]) => `dropped, ${reason}: ${count}`),
+  ];
+  if (!told.length) return document.createTextNode("0");
+  return make(
+    "details",
+    {},
+    make("summary", {}, `${run.errors}`, make("span", { class: "heard", text: ` errors of ${run.shop}, by reason` })),
+    make("ul", { class: "reasons" }, ...told.map((text) => make("li", { text }))),
+  );
+}
+
+function ways(run: Run): HTMLElement {
+  const change = (what: string, text: string) => {
+    const made = button(text, () => void changeRun(run, what), "link");
+    made.setAttribute("aria-label", `${text} the crawl of ${run.shop}`);
+    return made;
+  };
+  const possible = {
+    running: [change("pause", "Pause"), change("stop", "Stop")],
+    paused: [change("resume", "Resume"), change("stop", "Stop")],
+    finished: [],
+    failed: [],
+  }[run.status];
+  return make("div", { class: "ways" }, ...possible);
+}
+
+async function changeRun(run: Run, what: string): Promise<void> {
+  try {
+    const { status } = await signed(askSigned(`crawls/${run.run_id}/${what}`, isRun, { method: "POST", body: "{}" }));
+    announce(`The crawl of ${run.shop} is ${status}.`);
+  } catch (error) {
+    const { title, detail } = troubleOf(error);
+    announce(`${title}. ${detail}`);
+  }
+  (document.activeElement as HTMLElement | null)?.blur();
+  loadCrawls();
+}
+
+whyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const url = whyUrl.value.trim();
+  if (!/^https?:/i.test(url) || !webAddress(url)) {
+    whyPlace.replaceChildren(
+      make("p", { class: "wrong", text: "Give a whole address, beginning with https:// or http://." }),
+    );
+    whyUrl.focus();
+    return;
+  }
+  void fill(
+    whyPlace,
+    (signal) => signed(askSigned("why", isWhy, { query: { url }, signal })),
+    ({ why }) => make("ul", { class: "list" }, ...why.map((text) => make("li", { text }))),
+    {
+      note: "Reading what the crawls left",
+      instead: ({ status, detail }) => (status === 404 ? make("p", { text: detail }) : null),
+    },
+  );
+});
+
+function loadDays(): void {
+  void fill(
+    daysPlace,
+    (signal) => signed(askSigned("days", isDays, { query: { days: DAYS }, signal })),
+    ({ days }) =>
+      days.length
+        ? daysShown(days)
+        : empty("No photos yet", `None was classified in the last ${countText(Number(DAYS), "day", "days")}.`),
+    { note: "Looking up the days" },
+  );
+}
+
+function signed<T>(asked: Promise<T>): Promise<T> {
+  return asked.catch((error: unknown) => {
+    signInAgain(error);
+    throw error;
+  });
+}
+
+function timeText(iso: string): string {
+  const time = new Date(iso);
+  if (Number.isNaN(time.getTime())) return "";
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(time);
+}
+
+loadModel();
+signIn(
+  () => askSigned("crawls", isRuns),
+  () => {
+    loadCrawls();
+    loadDays();
+  },
+);

@@ -1,0 +1,270 @@
+import { byId, make } from "./dom.js";
+import { countText, dayText } from "./format.js";
+import { matchTask, photoTask } from "./review-view.js";
+import {
+  type Decision,
+  type DoubtfulMatch,
+  type DoubtfulPhoto,
+  type Kind,
+  isDecision,
+  isDecisions,
+  isDoubtfulMatches,
+  isDoubtfulPhotos,
+  isUndone,
+} from "./review-types.js";
+import { askSigned, signIn, signInAgain } from "./signed.js";
+import { announce, button, empty, fill, troubleOf } from "./states.js";
+
+const PAGE = "50";
+const LISTED = "8";
+
+/** One thing to be decided, the name it has in a list, and how it is decided. */
+export type Task = { kind: "photo"; about: DoubtfulPhoto } | { kind: "match"; about: DoubtfulMatch };
+
+const place = byId("task", HTMLElement);
+const progress = byId("progress", HTMLElement);
+const decidedPlace = byId("decided", HTMLElement);
+const links: Record<Kind, HTMLElement> = {
+  photo: byId("to-photos", HTMLElement),
+  match: byId("to-matches", HTMLElement),
+};
+
+let tasks: Task[] = [];
+let labels: string[] = [];
+let waiting = 0;
+let done = 0;
+let sending = false;
+const undoable: Task[] = []; // decided here, the latest last
+
+const kind = (): Kind => (location.hash === "#matches" ? "match" : "photo");
+
+/** Load what waits, and show the first of it. */
+function load(): void {
+  for (const [name, link] of Object.entries(links)) {
+    if (name === kind()) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  progress.textContent = "";
+  undoable.length = 0;
+  done = 0;
+  void fill(
+    place,
+    async (signal) => {
+      await (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal)).catch(refused);
+    },
+    current,
+    { note: "Looking up what waits" },
+  );
+  loadDecided();
+}
+
+async function loadPhotos(signal: AbortSignal): Promise<void> {
+  const found = await askSigned("reviews/photos", isDoubtfulPhotos, { query: { limit: PAGE }, signal });
+  tasks = found.photos.map((about) => ({ kind: "photo", about }));
+  ({ labels, waiting } = found);
+}
+
+async function loadMatches(signal: AbortSignal): Promise<void> {
+  const found = await askSigned("reviews/matches", isDoubtfulMatches, { query: { limit: PAGE }, signal });
+  tasks = found.matches.map((about) => ({ kind: "match", about }));
+  ({ waiting } = found);
+}
+
+function refused(error: unknown): never {
+  signInAgain(error);
+  throw error;
+}
+
+/** The first of what waits, or that nothing does. */
+function current(): Node {
+  const left = Math.max(waiting - done, tasks.length);
+  progress.textContent = [
+    done ? `${countText(done, "decision", "decisions")} now` : "",
+    left ? `${new Intl.NumberFormat().format(left)} to go` : "",
+  ]
+    .filter(Boolean)
+    .join(", ");
+  const [task] = tasks;
+  if (!task) return nothing();
+  return task.kind === "photo"
+    ? photoTask(task.about, labels, { decide, skip, undo: undoWay() })
+    : matchTask(task.about, { decide, skip, undo: undoWay() });
+}
+
+function nothing(): HTMLElement {
+  const what = kind() === "photo" ? "photos" : "matches";
+  const ways = undoable.length ? [button("Undo the last", undo, "quiet")] : [];
+  return empty(
+    "Nothing to review",
+    done
+      ? `Those were all the ${what}. New ones come with the next crawl, or the next model.`
+      : `No ${what} wait for a person. New ones come with the next crawl, or the next model.`,
+    ...ways,
+  );
+}
+
+function undoWay(): (() => void) | null {
+  return undoable.length ? undo : null;
+}
+
+function show(): void {
+  if (!tasks.length && waiting > done) {
+    void fill(
+      place,
+      async (signal) => {
+        done = 0;
+        await (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal));
+      },
+      current,
+    );
+    return;
+  }
+  place.replaceChildren(current());
+  const title = place.querySelector("h2");
+  title?.setAttribute("tabindex", "-1");
+  title?.focus({ preventScroll: true });
+}
+
+/** Keep what the reader says of the first task, and go on to the next. */
+function decide(said: string): void {
+  const [task] = tasks;
+  if (!task || sending) return;
+  void send(async () => {
+    await (task.kind === "photo"
+      ? askSigned(`reviews/photos/${task.about.image_id}`, isDecision, {
+          method: "POST",
+          body: JSON.stringify({ label: said }),
+        })
+      : askSigned("reviews/matches", isDecision, {
+          method: "POST",
+          body: JSON.stringify({
+            one: task.about.one.product_id,
+            other: task.about.other.product_id,
+            same: said === "same",
+          }),
+        }));
+    tasks.shift();
+    undoable.push(task);
+    done += 1;
+    announce(`Kept: ${said}.`);
+  });
+}
+
+/** Leave the first task for later. */
+function skip(): void {
+  const [task] = tasks;
+  if (!task || sending) return;
+  tasks = [...tasks.slice(1), task];
+  show();
+}
+
+/** Take back what was decided last in this sitting, and show it again. */
+function undo(): void {
+  const task = undoable[undoable.length - 1];
+  if (!task || sending) return;
+  void send(async () => {
+    await takeBack(task.kind, task.kind === "photo" ? task.about.image_id : task.about.match_id);
+    undoable.pop();
+    tasks.unshift(task);
+    done -= 1;
+    announce("Undone.");
+  });
+}
+
+async function takeBack(of: Kind, about: string): Promise<void> {
+  const path = of === "photo" ? "reviews/photos" : "reviews/matches";
+  await askSigned(`${path}/${about}`, isUndone, { method: "DELETE" });
+}
+
+/** Do one thing at a time; what goes wrong is told, and the task stays. */
+async function send(work: () => Promise<void>): Promise<void> {
+  sending = true;
+  place.setAttribute("aria-busy", "true");
+  try {
+    await work();
+    show();
+    loadDecided();
+  } catch (error) {
+    signInAgain(error);
+    const { title, detail } = troubleOf(error);
+    place.querySelector(".wrong")?.remove();
+    place.append(
+      make("p", { class: "wrong", text: `${title}. ${detail}`, attributes: { role: "alert" } }),
+    );
+  } finally {
+    sending = false;
+    place.removeAttribute("aria-busy");
+  }
+}
+
+function loadDecided(): void {
+  void fill(
+    decidedPlace,
+    (signal) =>
+      askSigned("reviews/decisions", isDecisions, {
+        query: { kind: kind(), limit: LISTED },
+        signal,
+      }),
+    ({ decisions }) =>
+      decisions.length
+        ? make("ul", { class: "list" }, ...decisions.map(decided))
+        : make("p", { class: "note", text: "Nothing yet." }),
+    { keep: true },
+  );
+}
+
+function decided(one: Decision): HTMLElement {
+  const take = button("Undo", () => void retract(one), "link");
+  const what = one.kind === "photo" ? photoText(one) : matchText(one);
+  take.setAttribute("aria-label", `Undo: ${what}`);
+  const when = `${dayText(one.at)}, ${one.by.replace(/^.*[:/]/, "")}`;
+  const used =
+    one.kind === "match"
+      ? "Followed by suggestions and product pages within a minute"
+      : one.used_by
+        ? `Learned by the model in use, ${one.used_by}`
+        : "Waits for the next training";
+  return make(
+    "li",
+    {},
+    make("p", { text: what }),
+    make("p", { class: "note" }, `${when}. ${used}. `, take),
+  );
+}
+
+function photoText({ said, seen }: Decision): string {
+  const guessed = seen["label"] ?? "";
+  return guessed === said ? `${said}, as the model thought` : `${said}, not ${guessed || "unknown"}`;
+}
+
+function matchText({ said, seen }: Decision): string {
+  const [one, other] = [seen["one_title"] ?? "", seen["other_title"] ?? ""];
+  return said === "same" ? `${one} is ${other}` : `${one} is not ${other}`;
+}
+
+async function retract(one: Decision): Promise<void> {
+  await send(async () => {
+    await takeBack(one.kind, one.about);
+    announce("Undone.");
+  });
+  load();
+}
+
+addEventListener("hashchange", load);
+addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  const at = event.target as HTMLElement;
+  if (at.closest("input, textarea, select")) return;
+  if (event.key === "Enter" && at.closest("a, button, summary")) return; // it presses that
+  const key = event.key === "Enter" ? "enter" : event.key.toLowerCase();
+  const pressed = document.querySelector<HTMLElement>(`#desk [data-key="${CSS.escape(key)}"]`);
+  if (!pressed || byId("desk", HTMLElement).hidden) return;
+  event.preventDefault();
+  if (pressed instanceof HTMLSelectElement) pressed.focus();
+  else pressed.click();
+});
+
+signIn(
+  () => askSigned("reviews/decisions", isDecisions, { query: { limit: "1" } }),
+  load,
+);
