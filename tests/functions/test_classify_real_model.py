@@ -30,7 +30,7 @@ PHOTO = tiny.photo((200, 30, 40), form="JPEG")
 def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in ("data_bucket", "uploads_bucket"):
         monkeypatch.setenv(f"ADVISOR_{name.upper()}", name.partition("_")[0])
-    for name in ("labels", "embeddings", "products"):
+    for name in ("labels", "embeddings", "products", "reviews", "days"):
         monkeypatch.setenv(f"ADVISOR_{name.upper()}_TABLE", name)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     default_services.cache_clear()
