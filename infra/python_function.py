@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.layers import PROCESS, ROOT
+from infra.layers import ONE_CORE, ONE_CORE_MB, PROCESS, ROOT
 
 
 class PythonFunction(lambda_.Function):
@@ -55,6 +55,7 @@ class PythonFunction(lambda_.Function):
             ),
             environment={
                 **PROCESS,
+                **(ONE_CORE if memory_mb <= ONE_CORE_MB else {}),
                 "POWERTOOLS_SERVICE_NAME": folder,
                 **{f"ADVISOR_{name.upper()}": value for name, value in settings.items()},
             },

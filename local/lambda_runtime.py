@@ -47,10 +47,11 @@ START_TIMEOUT_S: Final = 30
 class Function:
     """A function that waits for events; its process starts with the first one.
 
-    log: what it and the emulator print.
+    pid: of the emulator, whose child that process is. log: what both print.
     """
 
     port: int
+    pid: int
     log: Path
 
     def invoke(self, event: Mapping[str, Any], *, timeout_s: float = 120) -> Any:
@@ -126,7 +127,7 @@ def running_function(
         ) as process,
     ):
         _wait_until_listening(port, process, log)
-        yield Function(port, log)
+        yield Function(port, process.pid, log)
 
 
 def _emulator() -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from advisor.aws import watching
 from advisor.aws.watching import PHOTO_METRICS
 from advisor.settings import PREFIX, Settings
-from infra.layers import PROCESS
+from infra.layers import ONE_CORE, PROCESS
 from infra.service_stack import CRAWL_ACTIONS
 from infra.training_stack import source_archive
 from tests.infra.conftest import synthesize
@@ -74,6 +74,17 @@ def test_every_function_runs_python_3_13_with_our_package_and_powertools(
 def test_functions_give_large_memory_back_to_the_kernel(aws: dict[str, Template]) -> None:
     for properties in our_functions(aws["Service"]).values():
         assert PROCESS.items() <= properties["Environment"]["Variables"].items()
+
+
+def test_only_functions_with_more_than_one_core_start_threads_for_numpy(
+    aws: dict[str, Template],
+) -> None:
+    threaded = {
+        name
+        for name, properties in our_functions(aws["Service"]).items()
+        if not ONE_CORE.items() <= properties["Environment"]["Variables"].items()
+    }
+    assert threaded == {"index"}
 
 
 def test_functions_get_the_settings_they_read_and_no_unknown_ones(

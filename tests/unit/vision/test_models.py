@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from advisor.aws import clients
 from advisor.aws.models import BUNDLES, CURRENT, ModelStore
 from advisor.aws.serving import current_classifier
 from advisor.errors import BundleError, NoModelError, NotFoundError, UsageError
-from advisor.vision.bundle import load_bundle
-from advisor.vision.bundle_info import INFO, MODEL
+from advisor.vision.bundle import hashes, load_bundle
+from advisor.vision.bundle_info import GOLDEN, INFO, LABELS, MODEL, REPORT, read_info
 from advisor.vision.publishing import check_bundle, publish
 from tests.training import tiny
 
@@ -91,6 +92,34 @@ def test_downloads_a_bundle_once(store: ModelStore, tmp_path: Path, s3: Any) -> 
     assert [path.name for path in folder.parent.iterdir()] == [version]
 
 
+def test_fetches_of_a_bundle_what_classifying_needs(store: ModelStore, tmp_path: Path) -> None:
+    with_report(tmp_path / "a")
+    version = store.upload(tmp_path / "a")
+    assert store.read_file(version, REPORT) == b"<html>"
+    folder = store.download(version, tmp_path / "cache" / version)
+    assert {path.name for path in folder.iterdir()} == {MODEL, LABELS, GOLDEN, INFO}
+    assert load_bundle(folder).info.version == version
+
+
+def test_a_bundle_without_its_report_is_not_uploaded(
+    store: ModelStore, tmp_path: Path, s3: Any
+) -> None:
+    with_report(tmp_path / "a")
+    (tmp_path / "a" / REPORT).unlink()
+    with pytest.raises(BundleError, match=f"no readable {REPORT}"):
+        store.upload(tmp_path / "a")
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def with_report(folder: Path) -> None:
+    """A bundle, as training leaves it."""
+    tiny.make_tiny_bundle(folder)
+    info = read_info(folder)
+    (folder / REPORT).write_bytes(b"<html>")
+    files = {**info.files, **hashes({REPORT: b"<html>"})}
+    (folder / INFO).write_text(replace(info, files=files).to_json())
+
+
 def test_an_incomplete_bundle_is_seen_and_not_half_downloaded(
     store: ModelStore, tmp_path: Path, s3: Any
 ) -> None:
@@ -98,7 +127,7 @@ def test_an_incomplete_bundle_is_seen_and_not_half_downloaded(
     s3.delete_object(Bucket=BUCKET, Key=f"{BUNDLES}{version}/{MODEL}")
     with pytest.raises(BundleError, match=f"lacks {MODEL}"):
         publish(store, version)
-    with pytest.raises(Exception, match="404"):
+    with pytest.raises(BundleError, match=f"lacks {MODEL}"):
         store.download(version, tmp_path / "cache" / version)
     assert list((tmp_path / "cache").iterdir()) == []
 

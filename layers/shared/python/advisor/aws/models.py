@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from advisor.aws.clients import client
 from advisor.aws.prefixes import S3Uri
 from advisor.errors import BundleError, NotFoundError, UsageError
-from advisor.vision.bundle_info import INFO, read_info
+from advisor.vision.bundle_info import INFO, SERVED, read_info
 from advisor.vision.publishing import CurrentModel, current_model
 
 BUNDLES = "models/bundles/"
@@ -150,6 +150,9 @@ class ModelStore:
         from advisor.vision.bundle import load_bundle  # noqa: PLC0415 (numpy and the interpreter)
 
         info = load_bundle(folder).info
+        for name in info.files:
+            if not (folder / name).is_file():
+                raise BundleError(f"{folder} has no readable {name}")
         try:
             for name in (*info.files, INFO):
                 client("s3").upload_file(str(folder / name), self.bucket, _key(info.version, name))
@@ -158,21 +161,24 @@ class ModelStore:
         return info.version
 
     def download(self, version: str, folder: Path) -> Path:
-        """Fetch a bundle into the folder (whole or not at all) and return the folder.
+        """Fetch what classifying needs of a bundle (whole or not at all) and return the folder.
 
         A folder that holds that version already is left as it is.
-        Raises: NotFoundError as read_info; BundleError if something else is in the place.
+        Raises: NotFoundError as read_info; BundleError if something else is in the place, or the
+            bundle lacks a file.
         """
         if _holds(folder, version):
             return folder
         if folder.exists():
             raise BundleError(f"{folder} exists and is not the bundle {version!r}")
-        info = self.read_info(version)
+        info = self.read_file(version, INFO)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
         try:
-            for name in (*info["files"], INFO):
-                client("s3").download_file(self.bucket, _key(version, name), str(staging / name))
+            # Not by download_file, which asks for each file's size first: a cold start waits here.
+            for name in SERVED:
+                (staging / name).write_bytes(self.read_file(version, name))
+            (staging / INFO).write_bytes(info)
             _move(staging, folder, version)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.catalog.gtin import normalise_gtin
-from advisor.catalog.matching import SAME_PHOTO, Group, group
 from advisor.catalog.pins import Pins, partners_of
 from advisor.catalog.products import Offer, Product, cheapest_first
 from advisor.catalog.similarity import PhotoSearch, SimilarPhoto
 from advisor.vision.classification import Classification
+
+if TYPE_CHECKING:
+    from advisor.catalog.matching import Group
 
 # So many products are looked at for one suggestion shown: the same product of another shop
 # stands right below it, and each pair of products is compared.
@@ -73,6 +75,8 @@ class Suggestion:
     @property
     def same(self) -> bool:
         """Whether the photo asked for shows this product itself, not one that looks like it."""
+        from advisor.catalog.matching import SAME_PHOTO  # noqa: PLC0415 (rapidfuzz)
+
         return self.similarity >= SAME_PHOTO
 
     @property
@@ -148,6 +152,8 @@ def suggest(
     Of the others, those that can be had come before those that cannot, each most alike first.
     pins: what people said of pairs of products.
     """
+    from advisor.catalog.matching import group  # noqa: PLC0415 (rapidfuzz)
+
     grouping = group(
         [candidate.product.item for candidate in candidates],
         photo_similarity=lambda first, second: _cosine(candidates[first], candidates[second]),

@@ -26,7 +26,16 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import BundleError, UsageError
-from advisor.vision.bundle_info import GOLDEN, INFO, LABELS, MODEL, BundleInfo, read_info
+from advisor.vision.bundle_info import (
+    FOR_PEOPLE,
+    GOLDEN,
+    INFO,
+    LABELS,
+    MODEL,
+    SERVED,
+    BundleInfo,
+    read_info,
+)
 from advisor.vision.images import PREPROCESSING_ID
 from advisor.vision.interpreter import Output
 
@@ -98,7 +107,7 @@ class Bundle:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle's folder and check it.
+    """Read a bundle's folder and check it; files that are for people may be left out of it.
 
     Raises: BundleError, saying what is missing or differs: a file's hash, the labels, or the
         preprocessing that the model was trained with.
@@ -109,8 +118,12 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder}: trained with preprocessing {info.preprocessing_id!r}, "
             f"but here it is {PREPROCESSING_ID!r}; install the same Pillow or train again"
         )
-    files = {name: _read_checked(folder, name, sha) for name, sha in info.files.items()}
-    missing = {MODEL, LABELS, GOLDEN} - files.keys()
+    files = {
+        name: _read_checked(folder, name, sha)
+        for name, sha in info.files.items()
+        if name not in FOR_PEOPLE or (folder / name).exists()
+    }
+    missing = set(SERVED) - files.keys()
     if missing:
         raise BundleError(f"{folder / INFO} lists no {', '.join(sorted(missing))}")
     labels = _lines(files[LABELS])

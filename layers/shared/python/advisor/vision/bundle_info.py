@@ -16,6 +16,8 @@ INFO: Final = "bundle.json"
 GOLDEN: Final = "golden.npz"
 REPORT: Final = "report.html"
 ANSWERS: Final = "answers.json"
+SERVED: Final = (MODEL, LABELS, GOLDEN)  # what classifying needs besides INFO
+FOR_PEOPLE: Final = frozenset({REPORT, ANSWERS})
 FORMAT: Final = 1
 
 
