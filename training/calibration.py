@@ -12,6 +12,9 @@ from training.head import FloatArray, softmax
 # Fewer photos tell nothing: one mistake is 2 % of 50, and a dozen without any would make the
 # model certain of everything.
 MIN_PHOTOS: Final = 50
+# On 150 draws of 296 of 950 photos, a rule that just kept to 5 % wrong on these was above it on the
+# others half the time; at .8 a fifth to a quarter of the time, at .9 a tenth, at .95 a twentieth.
+CONFIDENCE: Final = 0.9
 
 
 def best_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
@@ -30,18 +33,38 @@ def unknown_threshold(
 ) -> float:
     """The lowest best probability at which an answer is given.
 
-    So chosen that at most max_error of the answers were wrong on these photos, of as many
-    answered as that allows. With fewer than MIN_PHOTOS: half as much again as chance.
+    The lowest of which these photos show, with CONFIDENCE, that at most max_error of the answers
+    are wrong on others (Clopper and Pearson's one-sided bound): a share that these photos merely
+    have is exceeded on others every second time. Where they are too few to show it, the one
+    that comes nearest to it, of those with at most max_error wrong here; 1.0 where there is none.
+    With fewer than MIN_PHOTOS: half as much again as chance.
     """
     if len(targets) < MIN_PHOTOS:
         return float(min(0.5, 1.5 / probabilities.shape[1]))
     best = probabilities.max(axis=1)
     order = np.argsort(-best, kind="stable")
-    wrong = probabilities.argmax(axis=1)[order] != targets[order]
-    errors = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    wrong = np.cumsum(probabilities.argmax(axis=1)[order] != targets[order])
+    counts = np.arange(1, len(wrong) + 1)
     whole = np.append(np.diff(best[order]) != 0, True)  # equally sure photos are answered together
-    allowed = np.flatnonzero((errors <= max_error) & whole)
-    return float(best[order][allowed[-1]]) if len(allowed) else 1.0
+    allowed = np.flatnonzero((wrong <= max_error * counts) & whole)
+    if not len(allowed):
+        return 1.0
+    chances = []
+    for place in allowed[::-1]:  # the most answers first
+        chances.append(_chance(int(wrong[place]), int(counts[place]), max_error))
+        if chances[-1] <= 1 - CONFIDENCE:
+            break
+    return float(best[order][allowed[::-1][int(np.argmin(chances))]])
+
+
+def _chance(wrong: int, count: int, share: float) -> float:
+    """How likely at most `wrong` of `count` answers are wrong where `share` of all are."""
+    if not 0 < share < 1:
+        return float(share <= 0)
+    ways = np.cumsum(np.log(np.arange(count, count - wrong, -1) / np.arange(1, wrong + 1)))
+    number = np.arange(wrong + 1)
+    logs = number * np.log(share) + (count - number) * np.log1p(-share)
+    return float(np.exp(logs + np.append(0.0, ways)).sum())
 
 
 def _loss(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:

@@ -42,6 +42,10 @@ class Selection:
         """The photos of one side, in order."""
         return [read for read, its in zip(self.reads, self.sides, strict=True) if its is side]
 
+    def groups_of(self, side: Side) -> list[str]:
+        """The groups of the photos of one side, in order."""
+        return [name for name, its in zip(self.groups, self.sides, strict=True) if its is side]
+
     def counts(self) -> dict[str, int]:
         """How many photos each side has."""
         counts = Counter(self.sides)

@@ -36,7 +36,7 @@ from training.dataset import count_labels, held_out_shop, scan, split_by_size
 from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
 from training.features import FeatureCache
-from training.head import HeadRecipe, calibrated, train_head
+from training.head import HeadRecipe, calibrated, cross_fitted, softmax, train_head
 from training.measured import measure_bundle
 from training.parallel import Progress
 from training.selection import Selection, select
@@ -183,9 +183,19 @@ def fit(
         graph, head, held_out = tuned.result.graph, tuned.result.head, tuned.held_out
         training["validation_accuracies"] = tuned.result.accuracies
         training["best_epoch"] = tuned.result.best_epoch
-    temperature = best_temperature(held_out @ head.kernel + head.bias, truth)
+    logits = held_out @ head.kernel + head.bias
+    temperature = best_temperature(logits, truth)
     head = calibrated(head, temperature)
-    sure = head.probabilities(held_out)
+    if tuned is None:  # to a tuned backbone nothing of the training photos is new
+        names = selection.groups_of(Side.TRAIN)
+        count = len(names)  # of photos; their variants come after them
+        unseen = cross_fitted(
+            features[:count], targets[:count], names, len(selection.labels), recipe,
+            held_out=(held_out, truth),
+        )  # fmt: skip
+        logits = np.concatenate([logits, unseen])
+        truth = np.concatenate([truth, targets[:count]])
+    sure = softmax(logits / np.float32(temperature))
     threshold = unknown_threshold(sure, truth, max_error=config.max_error)
     made = Made(
         weights=weights,
