@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -52,16 +53,10 @@ def read_photo(request: Request, *, max_bytes: int = MAX_BYTES) -> bytes | Uploa
     Raises: RequestError, saying what was received: 400 for a body that holds no photo, 413
         for more than max_bytes, 415 for a content type that is not ACCEPTED.
     """
-    content_type = _content_type(request.headers.get("content-type", ""))
-    media_type = content_type.get_content_type()
-    if media_type == "application/json":
-        return _checked(_from_json(json_object(request.body)), media_type, max_bytes)
-    if media_type == "multipart/form-data":
-        return _checked(_files(request.body, content_type)[0], media_type, max_bytes)
-    if not _is_photo(media_type):
-        received = request.headers.get("content-type", "no content type")
-        raise RequestError(415, f"received {received[:100]!r}; expected {ACCEPTED}")
-    return _checked(request.body, media_type, max_bytes)
+    sent, several = _sent(request)
+    if several and not isinstance(sent[0], bytes):  # of a form the first file counts
+        raise RequestError(400, "JSON with images; expected one text, image or s3_key")
+    return _read(sent[0], max_bytes)
 
 
 def read_photos(request: Request, *, max_bytes: int = MAX_BYTES) -> SentPhotos:
@@ -70,23 +65,12 @@ def read_photos(request: Request, *, max_bytes: int = MAX_BYTES) -> SentPhotos:
     Raises: RequestError as `read_photo`, and 413 for more than MAX_PHOTOS, or more than max_bytes
         together.
     """
-    content_type = _content_type(request.headers.get("content-type", ""))
-    media_type = content_type.get_content_type()
-    sent: list[Any] = []
-    if media_type == "application/json":
-        several = json_object(request.body).get("images")
-        if several is not None:
-            if not isinstance(several, list) or not several:
-                raise RequestError(400, f"images is {_short(several)}; expected a list of objects")
-            sent = several
-    elif media_type == "multipart/form-data":
-        files = _files(request.body, content_type)
-        sent = files if len(files) > 1 else []
-    if not sent:
-        return SentPhotos((read_photo(request, max_bytes=max_bytes),), several=False)
+    sent, several = _sent(request)
+    if not several:
+        return SentPhotos((_read(sent[0], max_bytes),), several=False)
     if len(sent) > MAX_PHOTOS:
         raise RequestError(413, f"{len(sent)} photos; at most {MAX_PHOTOS} are read at once")
-    photos = tuple(_one_of(one, media_type, max_bytes) for one in sent)
+    photos = tuple(_read_or_error(one, max_bytes) for one in sent)
     total = sum(len(one) for one in photos if isinstance(one, bytes))
     if total > max_bytes:
         raise RequestError(413, f"photos of {total} bytes together; at most {max_bytes} are read")
@@ -134,26 +118,44 @@ def _is_photo(media_type: str) -> bool:
     return media_type.startswith("image/") or media_type == ANY_PHOTO
 
 
-def _checked(
-    photo: bytes | UploadedPhoto, media_type: str, max_bytes: int
-) -> bytes | UploadedPhoto:
+def _sent(request: Request) -> tuple[Sequence[object], bool]:
+    """What stands for a photo in a body, one at least: bytes, or JSON; and whether as several."""
+    content_type = _content_type(request.headers.get("content-type", ""))
+    media_type = content_type.get_content_type()
+    if media_type == "application/json":
+        value = json_object(request.body)
+        images = value.get("images")
+        if images is None:
+            return [value], False
+        if not isinstance(images, list) or not images:
+            raise RequestError(400, f"images is {_short(images)}; expected a list of objects")
+        return images, True
+    if media_type == "multipart/form-data":
+        files = _files(request.body, content_type)
+        return files, len(files) > 1
+    if not _is_photo(media_type):
+        received = request.headers.get("content-type", "no content type")
+        raise RequestError(415, f"received {received[:100]!r}; expected {ACCEPTED}")
+    return [request.body], False
+
+
+def _read(sent: object, max_bytes: int) -> bytes | UploadedPhoto:
+    if not isinstance(sent, bytes | dict):
+        raise RequestError(400, f"{_short(sent)} among images; expected an object")
+    photo = _from_json(sent) if isinstance(sent, dict) else sent
     if isinstance(photo, UploadedPhoto):
         return photo
     if not photo:
-        raise RequestError(400, f"{media_type} without a photo: 0 bytes")
+        raise RequestError(400, "a photo of 0 bytes")
     if len(photo) > max_bytes:
         raise RequestError(413, f"a photo of {len(photo)} bytes; at most {max_bytes} are read")
     return photo
 
 
-def _one_of(sent: object, media_type: str, max_bytes: int) -> SentPhoto:
+def _read_or_error(sent: object, max_bytes: int) -> SentPhoto:
     """One of several photos; what is wrong with it does not lose the others."""
     try:
-        if isinstance(sent, bytes):
-            return _checked(sent, media_type, max_bytes)
-        if isinstance(sent, dict):
-            return _checked(_from_json(sent), media_type, max_bytes)
-        raise RequestError(400, f"{_short(sent)} among images; expected an object")
+        return _read(sent, max_bytes)
     except RequestError as error:
         return error
 
