@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from advisor.aws import serving
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
 from advisor.aws.models import ModelStore
@@ -49,10 +51,13 @@ def arrive(*places: PhotoPlace) -> dict[str, Any]:
     return handler({"Records": [{"messageId": "m", "body": announcement(list(places))}]}, None)
 
 
-def post(route: str, photo: bytes) -> tuple[int, dict[str, Any]]:
+def post(
+    route: str, photo: bytes, query: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
     response = handler(
         {
             "routeKey": route,
+            "queryStringParameters": query,
             "headers": {"Content-Type": "application/octet-stream"},
             "body": base64.b64encode(photo).decode(),
             "isBase64Encoded": True,
@@ -92,6 +97,27 @@ def test_photos_queued_by_publishing_are_seen_by_the_new_model_at_once(tmp_path:
         arrive(PhotoPlace("uploads", "a"))
     assert {row["model_version"] for row in table("labels").scan()["Items"]} == versions
     assert len(versions) == 2
+
+
+def test_a_minute_after_it_is_published_a_model_answers_and_no_request_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(serving, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def version(query: Mapping[str, str] | None = None) -> str:
+        status, answer = post("POST /classify", PHOTO, query)
+        assert status == 200
+        return str(answer["model_version"])
+
+    first = publish(tmp_path / "first", (0, 1, 3))
+    assert version() == first
+    second = publish(tmp_path / "second", (3, 1, 0))
+    seen = []
+    for clock.now in (1.0, 59.0, 60.0, 61.0):
+        seen.append(version())
+    assert seen == [first, first, second, second]
+    assert version({"model": first}) == first
 
 
 def test_a_photo_that_is_none_is_unprocessable(tmp_path: Path) -> None:
