@@ -14,7 +14,7 @@ SAM := aws-sam-cli==1.170.0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 4566
 
-.PHONY: help setup demo demo-once test check format openapi local deploy clean
+.PHONY: help setup demo demo-once test check format openapi local screenshots deploy clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ openapi: .venv/.installed ## Write docs/openapi.json anew, after a route has cha
 
 local: setup ## The emulator with the stacks (PORT=4566), until Ctrl-C; state is kept
 	@$(BIN)/python -m local.up --port $(PORT)
+
+screenshots: setup ## Pictures of the web pages in build/screenshots; needs Chromium
+	@$(BIN)/python -m local.screenshots
 
 deploy: setup ## Deploy to the AWS account of your credentials; asks first
 	@$(BIN)/python -m infra.deploy

@@ -33,7 +33,7 @@ from rich.text import Text
 from advisor.aws.clients import client, table
 from advisor.aws.frontier import RunStatus, read_run
 from advisor.errors import AdvisorError, UsageError
-from examples.shops.assortment import Good, read_goods
+from examples.shops.assortment import read_goods
 from examples.shops.serve import Shops, start_shops
 from local import emulator as emulators
 from local.cloud import Cloud, advisor_command, deploy
@@ -238,7 +238,7 @@ def index(demo: Demo) -> Told:
 
 def upload(demo: Demo) -> Told:
     """A photo into the uploads bucket; its labels appear in DynamoDB."""
-    demo.photo = _snapshot(_good(PHOTO_OF).photo)
+    demo.photo = photo_of_a_visitor()
     image_id = hashlib.sha256(demo.photo).hexdigest()
     client("s3").put_object(
         Bucket=demo.cloud["UploadsBucket"],
@@ -446,8 +446,9 @@ def _post(demo: Demo, route: str) -> dict[str, Any]:
     return body
 
 
-def _good(name: str) -> Good:
-    return next(good for good in read_goods(GOODS) if good.name == name)
+def photo_of_a_visitor() -> bytes:
+    """A photo of PHOTO_OF that no shop has, a JPEG."""
+    return _snapshot(next(good for good in read_goods(GOODS) if good.name == PHOTO_OF).photo)
 
 
 def _snapshot(path: Path) -> bytes:

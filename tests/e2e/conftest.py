@@ -10,12 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from rich.console import Console
 from rich.progress import Progress
 
 from advisor.aws import clients
 from local import demo as demos
 from local.cloud import Cloud
+from tests.e2e.browsing import Visit, chromium, policy_of
 
 # A MobileNet V2 that has learned nothing: quick to make, and its features tell photos apart
 # well enough for what is tested here, which is the plumbing.
@@ -54,6 +56,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demos.Demo]:
 @pytest.fixture(scope="package")
 def cloud(demo: demos.Demo) -> Cloud:
     return demo.cloud
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Before the stacks, in a test's arguments: without a browser nothing needs to be deployed."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def policy(cloud: Cloud) -> str:
+    return policy_of(cloud)
+
+
+@pytest.fixture
+def visit(browser: Browser, cloud: Cloud, policy: str) -> Iterator[Visit]:
+    """A visit on a desktop, in light; it must leave nothing in the console."""
+    visit = Visit(browser, cloud, policy)
+    yield visit
+    visit.close()
 
 
 @pytest.fixture(scope="package")

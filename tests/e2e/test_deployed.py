@@ -19,7 +19,7 @@ from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.aws.redrive import work_queues
 from advisor.uploads import MAX_BYTES
-from local.cloud import Cloud, advisor_command
+from local.cloud import SITE, Cloud, advisor_command
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 
 
@@ -204,6 +204,17 @@ def test_several_photos_are_answered_in_their_order(cloud: Cloud, photo: bytes) 
     first, second, third = answer.json()["images"]
     assert first["labels"] == third["labels"]
     assert second["status"] == 422
+
+
+def test_every_page_is_served_by_the_distribution(cloud: Cloud) -> None:
+    headers = {"Host": cloud["SiteUrl"].removeprefix("https://"), "X-Forwarded-Proto": "https"}
+    pages = sorted(path.name for path in SITE.glob("*.html"))
+    assert {"index.html", "browse.html", "product.html"} <= set(pages)
+    for page in pages:
+        answer = requests.get(f"{cloud.emulator.url}/{page}", headers=headers, timeout=30)
+        assert answer.status_code == 200, page
+        assert "<title>" in answer.text
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
 def test_the_page_is_served_with_the_address_of_the_api(cloud: Cloud) -> None:

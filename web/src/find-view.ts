@@ -160,20 +160,21 @@ function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
       { class: "facts" },
       make("h4", {}, name),
       make("p", { class: "note", text: similarityText(one.similarity) }),
-      make("ul", { class: "offers" }, ...one.offers.map((offer, at) => row(offer, marked.has(at)))),
+      make("ul", { class: "offers" }, ...one.offers.map((offer, at) => row(offer, marked.has(at), several))),
       make("p", { class: "note", text: note.filter(Boolean).join(" · ") }),
     ),
   );
 }
 
-function row(offer: Offer, isCheapest: boolean): HTMLElement {
+function row(offer: Offer, isCheapest: boolean, several: boolean): HTMLElement {
   const price =
     offer.price_minor === null
       ? make("span", { class: "price none", text: "No price shown" })
       : make("span", { class: "price", text: priceText(offer.price_minor, offer.currency) });
   const stock = make("span", { class: "stock", text: availabilityText(offer.availability) });
   stock.classList.toggle("gone", offer.availability === "out_of_stock");
-  const tag = isCheapest ? make("span", { class: "tag", text: "Cheapest" }) : null;
+  const text = several ? `Cheapest in ${offer.currency}` : "Cheapest";
+  const tag = isCheapest ? make("span", { class: "tag", text }) : null;
   const state = make("span", { class: "state" }, stock, tag);
   const item = make("li", { class: "offer" }, shopLink(offer), state, price);
   item.classList.toggle("cheapest", isCheapest);
