@@ -171,9 +171,9 @@ def _picture(browser: Browser, folder: str, name: str, *, size: str, dark: bool)
     page = context.new_page()
     page.goto(f"{folder}/{address}")
     prepare(page)
+    page.wait_for_function("!document.querySelector('[aria-busy=true]')")
     # Photos load as they come into view.
     page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager' })")
-    page.wait_for_load_state("networkidle")
     page.wait_for_function("[...document.images].every((one) => one.complete)")
     path = FOLDER / f"{name}-{size}-{'dark' if dark else 'light'}.png"
     page.screenshot(path=path, full_page=True)
