@@ -178,7 +178,7 @@ def _options() -> argparse.Namespace:
 
 
 def _print_machine(*, with_scrapy: bool) -> None:
-    names = ("urllib3", "selectolax", "protego", "w3lib")
+    names = ("httptools", "selectolax", "isal", "protego", "w3lib")
     versions = [f"{name} {version(name)}" for name in names]
     versions += [SCRAPY] if with_scrapy else []
     print(

@@ -8,9 +8,13 @@ import threading
 import time
 import tracemalloc
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import pytest
+from urllib3.util.wait import wait_for_read
 
+from advisor.crawling import fetch
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.crawl_settings import USER_AGENT, CrawlSettings
 from advisor.crawling.fetch import Fetcher, fetch_following
@@ -22,6 +26,149 @@ from tests.unit.crawling.loopback import Answer, Shop, serving
 def _fetcher(shop: Shop, **limits: float) -> Fetcher:
     settings = CrawlSettings().with_overrides(limits)
     return Fetcher(AddressPolicy.for_base_url(shop.url), settings=settings)
+
+
+@contextmanager
+def _saying(*connections: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """(address, requests) of a server that gives each connection its answers, then closes it.
+
+    b"": it closes the connection in place of an answer.
+    """
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answers in connections:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    for answer in answers:
+                        asked.append(connection.recv(65536))
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        finally:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)  # or a test that fails waits for ever
+            thread.join()
+
+
+def _got(url: str, *paths: str) -> list[Response]:
+    fetcher = Fetcher(AddressPolicy.for_base_url(url), settings=CrawlSettings(total_s=60))
+    try:
+        return [fetcher.fetch(Request(url + path)) for path in paths]
+    finally:
+        fetcher.close()
+
+
+def _ok(body: bytes, *headers: bytes) -> bytes:
+    lines = (b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def test_a_connection_is_used_again() -> None:
+    with _saying([_ok(b"a"), _ok(b"b"), _ok(b"c")]) as (url, asked):
+        assert [one.body for one in _got(url, "/1", "/2?x=%C3%BC", "/a b")] == [b"a", b"b", b"c"]
+    targets = [one.partition(b"\r\n")[0] for one in asked]
+    assert targets == [f"GET /{at} HTTP/1.1".encode() for at in ("1", "2?x=%C3%BC", "a%20b")]
+    assert all(f"\r\nHost: {url[7:]}\r\n".encode() in one for one in asked)
+
+
+def test_a_connection_that_the_host_closed_meanwhile_costs_nothing() -> None:
+    with _saying([_ok(b"a")], [_ok(b"b")]) as (url, asked):
+        fetcher = Fetcher(AddressPolicy.for_base_url(url))
+        fetcher.fetch(Request(f"{url}/1"))
+        ((connection,),) = fetcher._idle.values()
+        assert wait_for_read(connection, timeout=60)  # it is closed
+        assert fetcher.fetch(Request(f"{url}/2")).body == b"b"
+        fetcher.close()
+    assert [one[:6] for one in asked] == [b"GET /1", b"GET /2"]
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_is_no_answer() -> None:
+    with _saying([b""]) as (url, _), pytest.raises(FetchError, match="closed before") as caught:
+        _got(url, "/")
+    assert (caught.value.reason, caught.value.retryable) == ("connection", True)
+
+
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x"])
+def test_what_a_host_sends_unasked_answers_no_request(more: bytes) -> None:
+    with _saying([_ok(b"a") + more, _ok(b"stale")], [_ok(b"b")]) as (url, _):
+        assert [one.body for one in _got(url, "/1", "/2")] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3  \r\nabc\r\n0\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n3\r\nabc\r\n"
+        b"0\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc",
+        b"HTTP/1.1 200 OK\r\n\r\nabc",
+        b"HTTP/1.0 200\r\nContent-Type: text/html\r\n\r\nabc",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLocation: /x\r\n\r\n"
+        + _ok(b"abc"),
+        _ok(b"abc", b"Connection: Upgrade, close", b"Upgrade: h2,h2c"),
+        _ok(b"abc", b"X-Name: h\xfcte"),
+    ],
+)
+def test_a_body_ends_where_it_says_in_any_of_the_ways_there_are(answer: bytes) -> None:
+    with _saying([answer]) as (url, _):
+        (response,) = _got(url, "/")
+    assert (response.status, response.body, response.location) == (200, b"abc", "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nabc",
+        b"SSH-2.0-OpenSSH\r\n",
+    ],
+)
+def test_half_an_answer_or_none_is_worth_another_try(answer: bytes) -> None:
+    with _saying([answer]) as (url, _), pytest.raises(FetchError) as caught:
+        _got(url, "/")
+    assert (caught.value.reason, caught.value.retryable) == ("connection", True)
+
+
+def test_an_unchanged_page_has_no_body_and_keeps_the_connection() -> None:
+    answers = [b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 9\r\n\r\n', _ok(b"b")]
+    with _saying(answers) as (url, _):
+        first, second = _got(url, "/1", "/2")
+    assert (first.status, first.body, first.headers["etag"]) == (304, b"", '"1"')
+    assert second.body == b"b"
+
+
+def test_a_name_whose_look_up_never_ends_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(20))
+    fetcher = Fetcher(AddressPolicy(), settings=CrawlSettings(connect_s=0.2))
+    with pytest.raises(FetchError) as caught:
+        fetcher.fetch(Request("http://shop.test/"))
+    over.set()
+    assert (caught.value.reason, caught.value.retryable) == ("timeout", True)
+
+
+def test_connections_are_kept_to_the_hosts_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_MAX_HOSTS", 1)
+    with (
+        _saying([_ok(b"a"), _ok(b"kept")], [_ok(b"d")]) as (one, _),
+        _saying([_ok(b"b"), _ok(b"c")]) as (other, _),
+    ):
+        named = {("127.0.0.1", int(url.rpartition(":")[2])) for url in (one, other)}
+        fetcher = Fetcher(AddressPolicy(frozenset(named)))
+        bodies = [fetcher.fetch(Request(f"{url}/")).body for url in (one, other, other, one)]
+        fetcher.close()
+    assert bodies == [b"a", b"b", b"c", b"d"]
 
 
 def test_fetches_a_page_and_keeps_what_the_host_says_of_it() -> None:
