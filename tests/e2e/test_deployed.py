@@ -19,7 +19,7 @@ from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, announcement
 from advisor.aws.redrive import work_queues
 from advisor.uploads import MAX_BYTES
-from local.cloud import SITE, Cloud, advisor_command
+from local.cloud import REGION, SITE, Cloud, advisor_command
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 
 
@@ -220,7 +220,8 @@ def test_every_page_is_served_by_the_distribution(cloud: Cloud) -> None:
 def test_the_page_is_served_with_the_address_of_the_api(cloud: Cloud) -> None:
     folder = cloud.page_url.rpartition("/")[0]
     assert "<title>" in requests.get(cloud.page_url, timeout=30).text
-    assert requests.get(f"{folder}/config.json", timeout=30).json() == {"apiUrl": cloud.api_url}
+    config = requests.get(f"{folder}/config.json", timeout=30).json()
+    assert config == {"apiUrl": cloud.api_url, "region": REGION}
     # The distribution, as on AWS, behind a proxy that ended TLS; it sends our headers.
     by_name = requests.get(
         f"{cloud.emulator.url}/",
