@@ -29,6 +29,12 @@ FOLDER: Final = demos.BUILD / "screenshots"
 CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
 SIZES: Final = {"desktop": (1280, 860), "phone": (390, 844)}
 TIMEOUT_MS: Final = 60_000
+# They load as they come into view, and are decoded after they have.
+LOAD_PHOTOS: Final = """Promise.all([...document.images].filter((one) => one.src).map((one) => {
+    one.loading = "eager";
+    one.decoding = "sync";
+    return one.decode();
+}))"""
 # What the photographed product cost before: days ago, minor units; the last one is doubtful.
 EARLIER: Final = ((170, 2999), (128, 2799), (92, 3199), (80, 2899), (41, 2599))
 DOUBTFUL: Final = (12, 990)
@@ -172,9 +178,7 @@ def _picture(browser: Browser, folder: str, name: str, *, size: str, dark: bool)
     page.goto(f"{folder}/{address}")
     prepare(page)
     page.wait_for_function("!document.querySelector('[aria-busy=true]')")
-    # Photos load as they come into view.
-    page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager' })")
-    page.wait_for_function("[...document.images].every((one) => one.complete)")
+    page.evaluate(LOAD_PHOTOS)
     path = FOLDER / f"{name}-{size}-{'dark' if dark else 'light'}.png"
     page.screenshot(path=path, full_page=True)
     context.close()

@@ -267,7 +267,7 @@ function similar(one: Suggestion): Parameters<typeof cards>[0][number] {
   return {
     productId: first?.product_id ?? "",
     title: one.title,
-    note: `${similarityText(one.similarity)} · ${countText(shops, "shop", "shops")}`,
+    note: similarityText(one.similarity) + (shops > 1 ? ` · ${shops} shops` : ""),
     photoUrl: one.photo_url,
     priceMinor: first?.price_minor ?? null,
     currency: first?.currency ?? "",
