@@ -65,6 +65,28 @@ def first_product(page: Page) -> None:
     page.wait_for_selector("#like .card")
 
 
+def sign_in(page: Page) -> None:
+    """As the staff; the emulator takes any key."""
+    page.get_by_label("Access key ID").fill("test")
+    page.get_by_label("Secret access key").fill("test")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector("#sign-out:not([hidden])")
+
+
+def something_to_review(page: Page) -> None:
+    """The first of what waits for a person, or that nothing does."""
+    sign_in(page)
+    page.wait_for_selector("#task h2")
+    page.wait_for_selector("#decided :is(li, p)")
+
+
+def operations(page: Page) -> None:
+    """Model, crawls and days."""
+    sign_in(page)
+    for place in ("#model table", "#crawls table", "#days svg"):
+        page.wait_for_selector(place, state="attached")
+
+
 def as_it_is(_page: Page) -> None:
     """The page as it opens."""
 
@@ -78,6 +100,10 @@ PICTURES: Final[dict[str, tuple[str, Callable[[Page], None]]]] = {
     "nothing": ("browse.html?q=zebra&in_stock=true", as_it_is),
     "product": (f"browse.html?q={demos.PHOTO_OF.replace(' ', '+')}", first_product),
     "gone": ("product.html?id=nobody:1", as_it_is),
+    "sign-in": ("review.html", as_it_is),
+    "review-photos": ("review.html", something_to_review),
+    "review-matches": ("review.html#matches", something_to_review),
+    "operations": ("operations.html", operations),
 }
 
 

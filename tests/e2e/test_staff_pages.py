@@ -1,0 +1,275 @@
+"""The pages of the staff as a person uses them: reviews by one key each, operations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from advisor.aws.catalog import CatalogTables
+from advisor.aws.clients import table
+from advisor.aws.days import DayTable
+from advisor.aws.doubts import DoubtStore
+from advisor.aws.labels import LabelRow, LabelTable
+from advisor.aws.reviews import MATCH, PHOTO, ReviewTable
+from advisor.catalog.doubts import Doubt
+from advisor.catalog.pins import match_id
+from advisor.vision.classification import Classification, Label
+from local.cloud import Cloud
+from local.demo import SHOP_ONE, SHOP_TWO, Demo
+from tests.e2e.browsing import DESKTOP, PHONE, Visit
+
+NOTHING = {"photos": [], "waiting": 0, "labels": [], "model_version": ""}
+
+
+@pytest.fixture(scope="module")
+def reviews(cloud: Cloud) -> Iterator[ReviewTable]:
+    """The decisions; those that the tests leave are taken away."""
+    reviews = ReviewTable(cloud["ReviewsTable"])
+    yield reviews
+    for kind in (PHOTO, MATCH):
+        for one in list(reviews.all(kind)):
+            reviews.remove(kind, one.about)
+
+
+@pytest.fixture(scope="module")
+def unsure(browser: Browser, demo: Demo, cloud: Cloud) -> Iterator[list[str]]:
+    """Two photos that the model in use is less sure of than of any other: their ids."""
+    del browser  # without one nothing needs to be deployed
+    labels = LabelTable(cloud["LabelsTable"])
+    [example] = [
+        row for row in table(cloud["LabelsTable"]).scan()["Items"] if row.get("product_id")
+    ][:1]
+    names = [str(one["label"]) for one in example["labels"]]
+    rows = [
+        LabelRow(
+            image_id=hashlib.sha256(f"staff {number}".encode()).hexdigest(),
+            bucket=str(example["bucket"]),
+            key=str(example["key"]),
+            classified_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            product_id=str(example["product_id"]),
+            classification=Classification(
+                image_id=hashlib.sha256(f"staff {number}".encode()).hexdigest(),
+                model_version=demo.version,
+                labels=(Label(names[0], 0.0002 + number / 1e4), Label(names[1], 0.0001)),
+                unknown=True,
+            ),
+        )
+        for number in range(2)
+    ]
+    for row in rows:
+        labels.put(row)
+    yield [row.image_id for row in rows]
+    for row in rows:
+        key = {"image_id": row.image_id, "model_version": demo.version}
+        table(labels.name).delete_item(Key=key)
+
+
+@pytest.fixture(scope="module")
+def doubtful(browser: Browser, cloud: Cloud) -> Iterator[tuple[str, str]]:
+    """One doubtful pair of offers of the two shops: their ids."""
+    del browser
+    products = sorted(one.product_id for one in CatalogTables(cloud["ProductsTable"]).all())
+    first, second = (
+        next(one for one in products if one.startswith(f"{shop}:")) for shop in (SHOP_ONE, SHOP_TWO)
+    )
+    one, other = sorted((first, second))
+    store = DoubtStore(cloud["DataBucket"])
+    store.publish([Doubt(one=one, other=other, reason="gtin", why="names differ", score=0.5)])
+    yield one, other
+    store.publish([])
+
+
+def sign_in(visit: Visit, page: str) -> Page:
+    shown = visit.go(page)
+    shown.get_by_label("Access key ID").fill("test")
+    shown.get_by_label("Secret access key").fill("test")
+    shown.get_by_role("button", name="Sign in").click()
+    expect(shown.get_by_role("button", name="Sign out")).to_be_visible()
+    return shown
+
+
+def test_nothing_is_shown_before_somebody_signs_in_and_nothing_is_kept_after(visit: Visit) -> None:
+    page = visit.go("review.html")
+    expect(page.locator("#desk")).to_be_hidden()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("The access key ID is missing.")
+    page.get_by_label("Access key ID").fill("test")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("The secret access key is missing.")
+    assert visit.findings() == []
+    page.get_by_label("Secret access key").fill("very secret")
+    page.keyboard.press("Enter")
+    expect(page.locator("#desk")).to_be_visible()
+    assert "secret" not in page.url
+    assert "very secret" in str(page.evaluate("JSON.stringify(sessionStorage)"))
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    kept = "JSON.stringify([sessionStorage, localStorage, document.cookie])"
+    assert "secret" not in str(page.evaluate(kept))
+
+
+def test_a_key_that_is_not_accepted_is_told_in_a_sentence(visit: Visit) -> None:
+    page = visit.go("operations.html")
+    page.route(
+        re.compile("/crawls"),
+        lambda route: route.fulfill(status=403, json={"message": "Forbidden"}),
+    )
+    page.get_by_label("Access key ID").fill("AKIAWRONG")
+    page.get_by_label("Secret access key").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("This key is not accepted. Check the key")
+    expect(page.locator("#desk")).to_be_hidden()
+    visit.forgive("403")
+
+
+def test_photos_are_confirmed_corrected_and_undone_by_one_key_each(
+    visit: Visit, unsure: list[str], reviews: ReviewTable
+) -> None:
+    page = sign_in(visit, "review.html")
+    expect(page.get_by_role("heading", name="What does this photo show?")).to_be_visible()
+    photo = page.locator(".task img")
+    expect(photo).to_be_visible()
+    assert photo.evaluate("async (one) => (await one.decode(), one.naturalWidth)") > 0
+    assert visit.findings() == []
+    guess, second = (page.locator(".choice .label").nth(at).text_content() for at in (0, 1))
+    page.keyboard.press("Enter")
+    expect(page.locator("#progress")).to_contain_text("1 decision now")
+    first = reviews.get(PHOTO, unsure[0])
+    assert first and (first.said, first.seen["label"]) == (guess, guess)
+    expect(page.locator("#decided li").first).to_contain_text("as the model thought")
+    expect(page.locator("#decided li").first).to_contain_text("Waits for the next training")
+    page.keyboard.press("2")
+    expect(page.locator("#progress")).to_contain_text("2 decisions now")
+    corrected = reviews.get(PHOTO, unsure[1])
+    assert corrected and corrected.said == second
+    page.keyboard.press("u")
+    expect(page.locator("#progress")).to_contain_text("1 decision now")
+    assert reviews.get(PHOTO, unsure[1]) is None
+    page.keyboard.press("c")
+    expect(page.get_by_label("Something else")).to_be_focused()
+    page.get_by_label("Something else").select_option(index=1)
+    chosen = page.get_by_label("Something else").input_value()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#progress")).to_contain_text("2 decisions now")
+    again = reviews.get(PHOTO, unsure[1])
+    assert again and again.said == chosen
+    expect(page.locator("#decided li")).to_have_count(2)  # the latest first
+    page.get_by_role("button", name=re.compile("^Undo: ")).first.click()
+    expect(page.locator("#decided li")).to_have_count(1)
+    assert reviews.get(PHOTO, unsure[1]) is None
+
+
+def test_what_cannot_be_kept_is_told_and_the_photo_stays(visit: Visit, unsure: list[str]) -> None:
+    page = sign_in(visit, "review.html")
+    expect(page.locator(".task")).to_be_visible()
+    page.route(re.compile("/reviews/photos/"), lambda route: route.abort())
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
+    expect(page.locator(".task")).to_be_visible()
+    assert len(unsure) == 2
+    visit.forgive("ERR_FAILED")
+
+
+def test_a_doubtful_match_is_decided_by_one_key(
+    visit: Visit, doubtful: tuple[str, str], reviews: ReviewTable
+) -> None:
+    page = sign_in(visit, "review.html")
+    page.get_by_role("link", name="Same product?").click()
+    expect(page.get_by_role("heading", name="Are these the same product?")).to_be_visible()
+    expect(page.locator(".side")).to_have_count(2)
+    expect(page.locator(".task")).to_contain_text("The same barcode number, but names differ.")
+    assert visit.findings() == []
+    page.keyboard.press("n")
+    expect(page.get_by_role("heading", name="Nothing to review")).to_be_visible()
+    known = match_id(*doubtful)
+    decision = reviews.get(MATCH, known)
+    assert decision and decision.said == "different"
+    expect(page.locator("#decided li").first).to_contain_text("is not")
+    page.get_by_role("button", name="Undo the last").click()
+    expect(page.get_by_role("heading", name="Are these the same product?")).to_be_visible()
+    page.keyboard.press("y")
+    expect(page.get_by_role("heading", name="Nothing to review")).to_be_visible()
+    decision = reviews.get(MATCH, known)
+    assert decision and decision.said == "same"
+
+
+def test_nothing_to_review_is_said_so(visit: Visit) -> None:
+    visit.page.route(re.compile("/reviews/photos"), lambda route: route.fulfill(json=NOTHING))
+    page = sign_in(visit, "review.html")
+    expect(page.get_by_role("heading", name="Nothing to review")).to_be_visible()
+    expect(page.get_by_text("No photos wait for a person.")).to_be_visible()
+
+
+def test_operations_show_the_model_the_crawls_and_the_days(
+    visit: Visit, demo: Demo, cloud: Cloud
+) -> None:
+    page = visit.go("operations.html")
+    expect(page.locator("#model")).to_contain_text(demo.version)
+    expect(page.get_by_role("table", name="Each row is what the photos show")).to_be_visible()
+    page = sign_in(visit, "operations.html")
+    crawls = page.get_by_role("region", name="Crawls")
+    for shop in demo.runs:
+        expect(crawls.get_by_role("rowheader", name=shop).first).to_be_visible()
+    expect(crawls.get_by_role("row").nth(1)).to_contain_text("finished")
+    crawls.locator("summary").first.click()
+    expect(crawls.locator(".reasons").first).to_contain_text(re.compile(r"\w+: \d+"))
+    days = DayTable(cloud["DaysTable"]).since(datetime(2026, 1, 1, tzinfo=UTC).date())
+    assert sum(one.classified for one in days) > 0
+    count = sum(one.classified for one in days)
+    expect(page.locator("#days")).to_contain_text(f"of {count:,} photos")
+    expect(page.get_by_role("img", name="Share of unsure photos by day")).to_be_visible()
+    page.get_by_text("As a table").click()
+    expect(page.get_by_role("region", name="Photos by day")).to_contain_text(demo.version)
+    assert visit.findings() == []
+
+
+def test_why_a_page_was_or_was_not_fetched_is_answered(
+    visit: Visit, demo: Demo, cloud: Cloud
+) -> None:
+    product = next(iter(CatalogTables(cloud["ProductsTable"]).all()))
+    page = sign_in(visit, "operations.html")
+    address = page.get_by_label("Address of a page or photo")
+    address.fill("not an address")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator("#why")).to_contain_text("Give a whole address")
+    address.fill(product.item.url)
+    page.keyboard.press("Enter")
+    expect(page.locator("#why li").first).to_contain_text("fetched at")
+    expect(page.locator("#why li").nth(1)).to_contain_text("found on")
+    address.fill("https://unheard-of.example/p/1")
+    page.keyboard.press("Enter")
+    expect(page.locator("#why")).to_contain_text("No crawl is known of the site")
+    assert demo.version
+    visit.forgive("404")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_both_pages_are_for_everyone(
+    browser: Browser, cloud: Cloud, policy: str, unsure: list[str], size: tuple[int, int]
+) -> None:
+    """axe finds nothing serious, in the dark too, and nothing is wider than the screen."""
+    visit = Visit(browser, cloud, policy, size=size, scheme="dark")
+    assert unsure
+    for name, ready in (("review.html", ".task"), ("operations.html", "#days svg")):
+        page = visit.go(name)
+        if page.get_by_label("Access key ID").count():
+            page = sign_in(visit, name)
+        expect(page.locator(ready)).to_be_visible()
+        assert visit.findings() == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
+    visit.close()
+
+
+def test_the_service_says_who_may_not_look(cloud: Cloud) -> None:
+    """The emulator lets in whoever signs; without a signature nobody is."""
+    for path in ("reviews/photos", "reviews/matches", "reviews/decisions", "days", "why"):
+        answer = requests.get(f"{cloud.api_url}/{path}", timeout=30)
+        assert answer.status_code == 403, path
+        assert "photos" not in json.dumps(answer.json())
