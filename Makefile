@@ -14,7 +14,7 @@ SAM := aws-sam-cli==1.170.0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 4566
 
-.PHONY: help setup demo demo-once test check format openapi local screenshots deploy clean
+.PHONY: help setup demo demo-once test check format openapi local screenshots sam-local deploy clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ local: setup ## The emulator with the stacks (PORT=4566), until Ctrl-C; state is
 
 screenshots: setup ## Pictures of the web pages in build/screenshots; needs Chromium
 	@$(BIN)/python -m local.screenshots
+
+sam-local: setup .sam/.installed ## The functions in containers, by AWS SAM (needs Docker, Finch or podman)
+	@$(BIN)/python -m local.sam $(ARGS)
 
 deploy: setup ## Deploy to the AWS account of your credentials; asks first
 	@$(BIN)/python -m infra.deploy

@@ -8,6 +8,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -118,6 +119,21 @@ def test_an_upload_that_is_no_photo_is_recorded_with_the_reason(cloud: Cloud) ->
     )[0]
     assert row["status"] == "unreadable"
     assert row["reason"]
+
+
+def test_many_uploads_at_once_are_all_labelled(cloud: Cloud, photo: bytes) -> None:
+    photos = [photo + b"of many" + bytes([number]) for number in range(60)]
+    with ThreadPoolExecutor(8) as threads:
+        sent = set(
+            threads.map(lambda one: upload(cloud, f"uploads/many/{one[-1]}.jpg", one), photos)
+        )
+    assert len(sent) == len(photos)
+
+    def labelled() -> set[str]:
+        found = rows(cloud["LabelsTable"])
+        return {row["image_id"] for row in found if row["status"] == "labelled"}
+
+    wait_for(lambda: sent <= labelled(), timeout_s=120)
 
 
 def image_answer(cloud: Cloud, image_id: str) -> Any:

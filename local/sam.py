@@ -1,0 +1,238 @@
+"""The functions as AWS SAM runs them: in containers of Lambda's own image.
+
+`make sam-local` builds the synthesized template with SAM, starts the emulator with the deployed
+stacks and a model, calls the functions with the recorded events (tests/events), and asks the
+classify API. It needs Docker, Finch or podman; what follows `ARGS=` goes to each `sam local`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from advisor.aws.clients import client
+from advisor.aws.models import ModelStore
+from advisor.errors import UsageError
+from advisor.vision.publishing import publish
+from local import emulator as emulators
+from local.cloud import Cloud, deploy
+from local.lambda_runtime import SAM
+from local.processes import interrupt_on_signals, running_program
+
+ROOT: Final = emulators.ROOT
+FOLDER: Final = ROOT / "build" / "sam"
+EVENTS: Final = ROOT / "tests" / "events"
+TEMPLATE: Final = "ProductsAdvisor-Service.template.json"
+API_TIMEOUT_S: Final = 120
+# Without a shop to crawl and a training job that ended these have nothing to do.
+LEFT_OUT: Final = ("schedule_start_crawl", "http_crawls_start", "states_publish_model")
+
+
+def synthesize(folder: Path, *, log: Any = None) -> None:
+    """The stacks' templates for AWS, with what SAM needs to find functions and layers in them."""
+    context = {"aws:cdk:enable-asset-metadata": True}
+    subprocess.run(
+        [sys.executable, "-m", "infra.app"],
+        cwd=ROOT,
+        env=os.environ | {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context)},
+        stdout=log,
+        check=True,
+    )
+
+
+def sam(*arguments: str | Path) -> list[str]:
+    """A command line of SAM's.
+
+    Raises: UsageError if it is not installed.
+    """
+    program = SAM / "bin" / "sam"
+    if not program.exists():
+        raise UsageError("AWS SAM is not installed; run `make .sam/.installed` first")
+    return [str(program), *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """What SAM is started with: it tells nobody, and asks no account."""
+    return os.environ | {
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+
+
+def build(folder: Path) -> Path:
+    """Synthesize and `sam build` into a folder; the built template."""
+    synthesize(folder / "cdk.out")
+    template, built = folder / "cdk.out" / TEMPLATE, folder / "built"
+    _name_endpoint(template)
+    subprocess.run(
+        sam("build", "--template", template, "--build-dir", built),
+        env=environment(),
+        check=True,
+    )
+    return built / "template.yaml"
+
+
+def _name_endpoint(template: Path) -> None:
+    """Give functions the variable AWS_ENDPOINT_URL: SAM sets none that the template has not."""
+    content = json.loads(template.read_bytes())
+    for logical_id in logical_ids(template).values():
+        variables = content["Resources"][logical_id]["Properties"]["Environment"]["Variables"]
+        variables["AWS_ENDPOINT_URL"] = "-"
+    template.write_text(json.dumps(content), encoding="utf-8")
+
+
+def logical_ids(template: Path) -> dict[str, str]:
+    """The functions of a synthesized template: folder of functions/ -> logical id."""
+    resources = json.loads(template.read_bytes())["Resources"]
+    return {
+        variables["POWERTOOLS_SERVICE_NAME"]: logical_id
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::Lambda::Function"
+        and "POWERTOOLS_SERVICE_NAME"
+        in (variables := resource["Properties"].get("Environment", {}).get("Variables", {}))
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all of it; 1 if a function failed."""
+    try:
+        with ExitStack() as stack:
+            containers = stack.enter_context(container_runtime(FOLDER))
+            return _run(stack, containers, list(arguments))
+    except UsageError as error:
+        print(f"sam-local: {error}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def container_runtime(folder: Path) -> Iterator[Mapping[str, str]]:
+    """What SAM must be told of the container runtime; podman's service is started where needed.
+
+    Raises: UsageError where there is none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("DOCKER_HOST"):
+        yield {}
+        return
+    for name in ("docker", "finch"):
+        if (
+            shutil.which(name)
+            and not subprocess.run([name, "info"], capture_output=True, check=False).returncode
+        ):
+            yield {}
+            return
+    podman = shutil.which("podman")
+    if podman is None:
+        raise UsageError(
+            "needs Docker, Finch or podman, and none of them answers; "
+            "`pytest tests/infra/test_contract.py` runs the function without one"
+        )
+    address = f"unix://{folder / 'podman.sock'}"
+    with running_program([podman, "system", "service", "--time=0", address]):
+        deadline = time.monotonic() + 30
+        while not (folder / "podman.sock").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield {"DOCKER_HOST": address}
+
+
+def _run(stack: ExitStack, containers: Mapping[str, str], more: list[str]) -> int:
+    from benchmarks import model
+
+    template = build(FOLDER)
+    emulator = stack.enter_context(emulators.running(FOLDER))
+    emulators.use(emulator)
+    print("sam-local: deploying the tables and buckets into the emulator", file=sys.stderr)
+    cloud = deploy(emulator, shops=[], log=FOLDER / "deploy.log")
+    store = ModelStore(cloud["DataBucket"])
+    publish(store, store.upload(model.untrained().bundle), force="sam-local")
+    settings = FOLDER / "settings.json"
+    ids = logical_ids(FOLDER / "cdk.out" / TEMPLATE)
+    settings.write_text(json.dumps(_settings(cloud, ids)), encoding="utf-8")
+    common = ["--template", str(template), "--env-vars", str(settings)]
+    common += ["--docker-network", "host", *more]
+    env = environment() | dict(containers)
+    failed = [name for name in _events() if not _invoke(name, ids, common, env)]
+    answered = _ask_api(common, env)
+    print(f"sam-local: {len(failed)} of {len(_events())} events failed: {', '.join(failed) or '-'}")
+    return int(bool(failed) or not answered)
+
+
+def _events() -> dict[str, str]:
+    functions: dict[str, str] = json.loads((EVENTS / "functions.json").read_bytes())
+    return {name: functions[name] for name in functions if name not in LEFT_OUT}
+
+
+def _settings(cloud: Cloud, ids: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Each function's environment as deployed into the emulator, and how to reach that."""
+    found = {}
+    for name, logical_id in ids.items():
+        output = "".join(word.capitalize() for word in name.split("_"))
+        deployed = client("lambda").get_function_configuration(
+            FunctionName=cloud[f"{output}Function"]
+        )
+        found[logical_id] = deployed["Environment"]["Variables"] | {
+            "AWS_ENDPOINT_URL": cloud.emulator.url
+        }
+    return found
+
+
+def _invoke(name: str, ids: Mapping[str, str], common: list[str], env: dict[str, str]) -> bool:
+    event = EVENTS / f"{name}.json"
+    start = time.monotonic()
+    done = subprocess.run(
+        sam("local", "invoke", ids[_events()[name]], "--event", event, *common),
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (FOLDER / f"{name}.log").write_text(done.stderr, encoding="utf-8")
+    answer = done.stdout.strip().splitlines()[-1:] or ["no answer"]
+    ok = done.returncode == 0 and "errorMessage" not in answer[0]
+    took = time.monotonic() - start
+    print(f"{'✓' if ok else '✗'} {name:28} {took:5.1f} s  {answer[0][:100]}", flush=True)
+    return ok
+
+
+def _ask_api(common: list[str], env: dict[str, str]) -> bool:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    event = json.loads((EVENTS / "http_classify_raw.json").read_bytes())
+    photo = base64.b64encode(base64.b64decode(event["body"])).decode()
+    with (FOLDER / "api.log").open("wb") as log, running_program(
+        sam("local", "start-api", "--port", str(port), *common),
+        env=env, stdout=log, stderr=log, grace_s=10,
+    ):  # fmt: skip
+        deadline = time.monotonic() + API_TIMEOUT_S
+        while time.monotonic() < deadline:
+            with suppress(requests.ConnectionError):
+                # As JSON: SAM answers an HTTP API's raw bodies with 502.
+                answer = requests.post(
+                    f"http://127.0.0.1:{port}/classify",
+                    json={"image": photo},
+                    timeout=API_TIMEOUT_S,
+                )
+                print(f"POST /classify: {answer.status_code} {answer.text[:120]}", flush=True)
+                return answer.ok
+            time.sleep(0.5)
+    return False
+
+
+if __name__ == "__main__":
+    interrupt_on_signals()
+    sys.exit(main(sys.argv[1:]))
