@@ -6,6 +6,7 @@ import type { PricePoint } from "./types.js";
 const HEIGHT = 240;
 const ROOM = { top: 14, right: 14, bottom: 28, left: 8 };
 const LETTER = 7; // of 12 px, about
+const FLAT = 0.05; // room above and below a price that never moved, as a share of it
 const FAR = 2; // a waiting price so many times off would press the rest flat: it stands at the edge
 
 /**
@@ -43,18 +44,23 @@ function drawn(
   const near = waiting
     .map((point) => point.price_minor)
     .filter((price) => price < figures.highest * FAR && price > figures.lowest / FAR);
-  const levels = ticks(Math.min(figures.lowest, ...near), Math.max(figures.highest, ...near));
+  const [low, high] = [Math.min(figures.lowest, ...near), Math.max(figures.highest, ...near)];
+  const margin = low === high ? Math.max(1, high * FLAT) : 0;
+  const levels = ticks(low - margin, high + margin);
   const [least, most] = [levels[0] ?? 0, levels[levels.length - 1] ?? 1];
   const names = levels.map((level) => priceText(level, currency));
   const left = ROOM.left + LETTER * Math.max(...names.map((name) => name.length)) + 8;
   const start = Math.min(...[...prices, ...waiting].map(time));
-  const last = Math.max(end, start + 1, ...waiting.map(time));
+  const seen = Math.max(end, ...waiting.map(time));
+  const last = Math.max(seen, start + 1);
   const x = (at: number) => left + ((at - start) / (last - start)) * (width - left - ROOM.right);
   const y = (price: number) => {
     const within = Math.min(most, Math.max(least, price));
     const share = (within - least) / (most - least);
     return HEIGHT - ROOM.bottom - share * (HEIGHT - ROOM.top - ROOM.bottom);
   };
+  const [firstDay, lastDay] = [start, seen].map((at) => dayText(new Date(at).toISOString()));
+  const until = Math.max(end, ...prices.map(time));
   const path = prices
     .map((point, at) => `${at ? "H" : "M"}${x(time(point))}${at ? "V" : " "}${y(point.price_minor)}`)
     .join("");
@@ -71,8 +77,10 @@ function drawn(
       draw("line", { class: "level", x1: left, x2: width - ROOM.right, y1: y(level), y2: y(level) }),
       draw("text", { class: "end", x: left - 10, y: y(level) + 4 }, names[at] ?? ""),
     ]),
-    draw("text", { x: left, y: HEIGHT - 6 }, dayText(new Date(start).toISOString())),
-    draw("text", { class: "end", x: width - ROOM.right, y: HEIGHT - 6 }, dayText(new Date(last).toISOString())),
+    draw("text", { x: left, y: HEIGHT - 6 }, firstDay ?? ""),
+    firstDay === lastDay
+      ? null
+      : draw("text", { class: "end", x: width - ROOM.right, y: HEIGHT - 6 }, lastDay ?? ""),
     draw("line", {
       class: "average",
       x1: left,
@@ -80,7 +88,7 @@ function drawn(
       y1: y(figures.average),
       y2: y(figures.average),
     }),
-    draw("path", { class: "line", d: `${path}H${x(Math.max(end, time(prices[prices.length - 1] as PricePoint)))}` }),
+    draw("path", { class: "line", d: `${path}H${x(until)}` }),
     ...prices.map((point) => dot(point, "dot", "")),
     ...waiting.map((point) => dot(point, "ring", ", waits for confirmation")),
   );

@@ -185,6 +185,11 @@ function showHistory(history: PriceHistory): HTMLElement {
       some ? table(history) : null,
     );
   }
+  if (history.prices.length + waiting.length === 1) {
+    const price = priceText(newest.price_minor, unit);
+    const since = `since ${dayText(newest.observed_at)}: the only price seen so far.`;
+    return make("p", {}, make("strong", { text: price }), ` ${since}`);
+  }
   const figure = (name: string, minor: number) =>
     make("div", {}, make("dt", { text: name }), make("dd", { class: "price", text: priceText(minor, unit) }));
   const others = history.prices.length > prices.length;
