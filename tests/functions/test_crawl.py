@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,18 +16,22 @@ from urllib.parse import unquote
 import pytest
 
 from advisor.aws import clients, frontier, leases
+from advisor.aws.crawl_records import Heading
+from advisor.aws.crawl_store import CrawlStore
 from advisor.aws.crawl_turns import LEASE_S, CrawlService
 from advisor.aws.host_frontier import HostFrontier, LeaseLostError
 from advisor.aws.tokens import Token, TokenQueue
 from advisor.crawling.fetch import Fetcher
 from advisor.crawling.frontier import Settlement
 from advisor.crawling.items import Item
-from advisor.crawling.messages import KINDS, Request
+from advisor.crawling.messages import KINDS, ArchivedPage, Request, Response
+from advisor.crawling.photos import make_photo
+from advisor.crawling.sink import Results
 from advisor.errors import NotFoundError, UnknownSpiderError, UsageError
 from functions.crawl.handler import handler as crawl
 from functions.start_crawl.handler import handler as start_crawl
 from functions.sweep_crawls.handler import handler as sweep_crawls
-from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+from tests.unit.crawling.loopback import JPEG, Answer, Shop, listing, product_page, serving, shop_of
 
 FRONTIER, BUCKET = "frontier", "data"
 
@@ -166,6 +171,48 @@ def test_keeps_pages_items_and_photos_in_the_bucket(world: World) -> None:
     assert len(archived) == 2
     page = clients.client("s3").get_object(Bucket=BUCKET, Key=archived[0])
     assert b"<" in gzip.decompress(page["Body"].read())
+
+
+def test_in_a_shop_that_was_crawled_before_what_is_there_is_asked_for_and_not_sent(
+    world: World,
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        calls[model.name] += 1
+
+    events = clients.client("s3").meta.events
+    url = "https://shop.test/p/1"
+    page = ArchivedPage.of(Response(url=url, status=200, body=b"<p>"))
+    photo = make_photo(JPEG, product_id="corner:1", category="hats", url=url)
+    assert photo
+    heading = Heading(
+        run_id="r",
+        spider="schema-org",
+        base_url=url,
+        shop="corner",
+        started_at="2026-01-01T00:00:00+00:00",
+        fingerprint="f",
+    )
+    found = []
+    events.register("before-call.s3", count)
+    try:
+        for turn, again in (("1", False), ("2", False), ("3", True)):
+            calls.clear()
+            with CrawlStore(
+                BUCKET,
+                world.tables,
+                heading=heading,
+                turn=turn,
+                again=again,
+                broken_off=False,
+                clock=time.time,
+            ) as store:
+                store.write(Results(pages=[page], photos=[photo]))
+                found.append((calls["HeadObject"], calls["PutObject"]))
+    finally:
+        events.unregister("before-call.s3", count)
+    assert found == [(0, 2), (0, 2), (2, 0)]
 
 
 def test_a_second_start_returns_the_run_that_is_going_on(world: World) -> None:

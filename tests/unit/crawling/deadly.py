@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from advisor.crawling.stages import Stage
 
 @dataclass(frozen=True)
 class Deadly:
-    """Dies of a page that says so; tells by a link which process read the page."""
+    """Dies of a page that says so, or has no end; tells by a link which process read the page."""
 
     base_url: str = "https://shop.test"
     name: str = "deadly"
@@ -26,5 +27,7 @@ class Deadly:
     def parse(self, page: Page) -> ParsedPage:
         if "die" in page.html:
             os.kill(os.getpid(), 9)
+        while "loop" in page.html:
+            time.sleep(0.01)
         sys.stdout.write("a spider that prints\n")
         return ParsedPage(requests=(f"https://shop.test/{os.getpid()}",))

@@ -129,6 +129,21 @@ def test_a_page_that_its_process_dies_of_is_tried_again_and_costs_no_other() -> 
     assert os.getpid() not in readers
 
 
+def test_a_page_that_its_spider_comes_to_no_end_with_is_an_error_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deciding, "_MOST_S", 5.0)
+    with _beside(Deadly()) as beside:
+        outcomes = _decided(beside, _answers("a", "loop", "b", "c"))
+        readers = _readers(outcomes)
+        pages = _answers(*"d" * 5)  # the next process has its own time
+        assert len(_readers(_decided(beside, pages))) == 1
+    overdue = {name: one for name, one in outcomes.items() if one.parsed is None}
+    assert {name: one.errors for name, one in overdue.items()} == {"1": ("spider too slow",)}
+    assert overdue["1"].retry_in_s is None
+    assert len(readers) == 2
+
+
 def test_a_spider_that_no_other_process_can_load_is_used_here() -> None:
     class Local(Deadly):
         pass

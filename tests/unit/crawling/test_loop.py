@@ -248,6 +248,32 @@ def test_stops_at_the_limit_with_the_photos_of_its_items(tmp_path: Path) -> None
     assert len({*kept.items, *more.items}) == 20
 
 
+def test_pages_under_way_when_the_limit_is_reached_stay_to_do_as_if_never_fetched(
+    tmp_path: Path,
+) -> None:
+    pages = shop_of(10)
+    under_way = threading.Barrier(10)
+
+    def answer(url: str) -> Response:
+        if "/p/" in url:
+            under_way.wait(timeout=60)  # all ten of them
+        return _web(pages)(url)
+
+    with _crawl(tmp_path, FakeWeb(answer), settings=CrawlSettings(max_items=7)) as (
+        crawl,
+        kept,
+        frontier,
+    ):
+        assert crawl.run() == finish.LIMIT
+        assert (frontier.counts()["items"], frontier.counts()["pages"]) == (7, 8)
+    assert (len(kept.items), len(kept.pages)) == (7, 8)
+    again = FakeWeb(_web(pages))
+    with _crawl(tmp_path, again) as (crawl, more, _):
+        assert crawl.run() == finish.FINISHED
+    assert sorted(kept.items + more.items) == sorted(f"S{at}" for at in range(10))
+    assert (len(more.pages), len({*kept.pages, *more.pages})) == (3, 11)
+
+
 def test_a_page_with_more_items_than_the_limit_leaves_is_kept_for_later(tmp_path: Path) -> None:
     scripts = "".join(str(product_page(f"S{at}", image=None).body) for at in range(5))
     web = FakeWeb(_web({"/": Answer(scripts)}))

@@ -151,6 +151,11 @@ def decide_crash(request: Request, *, settings: CrawlSettings) -> Outcome:
     return _again(request, "crash", settings)
 
 
+def decide_overdue(request: Request) -> Outcome:
+    """What a page comes to that its spider does not come to an end with: an error."""
+    return Outcome(request=request, errors=("spider too slow",))
+
+
 def _again(
     request: Request,
     reason: str,

@@ -11,17 +11,18 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Self
 
 from advisor.crawling.crawl_settings import CrawlSettings
-from advisor.crawling.decide import Outcome, decide, decide_crash
+from advisor.crawling.decide import Outcome, decide, decide_crash, decide_overdue
 from advisor.crawling.messages import Request, Response
 from advisor.crawling.recall import Known
 from advisor.crawling.spiders.base import Spider
@@ -30,6 +31,8 @@ _MOST_PAGES = 32  # in the hands of the process: enough to work on while the cra
 _MOST_BYTES = 4_000_000
 _PIPE_BYTES = 1 << 20  # what waits in it wakes nobody; 64 KB, as pipes have, hold one page
 _BUFFER_BYTES = 1 << 16
+_MOST_S = 60.0  # for one page; the slowest of the hostile ones takes 2
+_LOOK_S = 0.5
 _MOST_TOLD = 10_000  # links, about 2 MB
 
 
@@ -71,8 +74,9 @@ class Deciding:
 
     Of their links, each outcome tells only those that are `Untold`.
 
-    A page that its process dies of is to be tried again, as if it had not been answered; the
-    others are decided by the next process. Without a second core, or for a spider that another
+    A page that its process dies of is to be tried again, as if it had not been answered; one that
+    it is at for more than a minute is an error, and the process is killed; the others are decided
+    by the next process. Without a second core, or for a spider that another
     process cannot load, all pages are decided here.
     """
 
@@ -134,7 +138,9 @@ class Deciding:
                 with suppress(OSError):
                     self._process = _Process(self._spider, self._on_death)
             culprit = pages.pop(0) if process.ready and pages else None
-        if culprit:
+        if culprit and process.overdue:
+            culprit.then(decide_overdue(culprit.request))
+        elif culprit:
             culprit.then(decide_crash(culprit.request, settings=self._settings))
         for page in pages:
             self.give(page)
@@ -146,6 +152,9 @@ class _Process:
     def __init__(self, spider: bytes, on_death: Callable[[_Process], None]) -> None:
         self.pages: deque[Arrived] = deque()  # given and not told, the oldest is being decided
         self.ready = False
+        self.overdue = False  # it was killed for the time it took
+        self._since = 0.0  # it is at the oldest page
+        self._ended = Event()
         self._on_death = on_death
         self._bytes = 0
         self._outbox: SimpleQueue[Any] = SimpleQueue()
@@ -159,7 +168,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for the crawl, which still needs it
         )
         self._outbox.put(spider)
-        for target in (self._send, self._receive):
+        for target in (self._send, self._receive, self._watch):
             Thread(target=target, daemon=True).start()
 
     def has_room(self) -> bool:
@@ -167,6 +176,8 @@ class _Process:
 
     def give(self, page: Arrived) -> None:
         self._bytes += len(page.response.body)
+        if not self.pages:
+            self._since = time.monotonic()
         self.pages.append(page)
         self._outbox.put((page.request, page.response, page.known, page.now))
 
@@ -185,14 +196,25 @@ class _Process:
         assert self._process.stdout is not None  # noqa: S101 (it is a pipe)
         with suppress(OSError, EOFError, pickle.UnpicklingError), self._process.stdout as pipe:
             self.ready = pickle.load(pipe)  # noqa: S301 (of our own process)
+            self._since = time.monotonic()
             while True:
                 outcome = pickle.load(pipe)  # noqa: S301 (of our own process)
+                self._since = time.monotonic()
                 page = self.pages.popleft()
                 self._bytes -= len(page.response.body)
                 page.then(outcome)
         self._outbox.put(None)
         self._process.wait()
+        self._ended.set()
         self._on_death(self)
+
+    def _watch(self) -> None:
+        """Kill the process when it comes to no end with a page."""
+        while not self._ended.wait(_LOOK_S):
+            if self.ready and self.pages and time.monotonic() - self._since > _MOST_S:
+                self.overdue = True
+                self._process.kill()
+                return
 
 
 def _cores() -> int:
