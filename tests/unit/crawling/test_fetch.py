@@ -116,6 +116,8 @@ def test_what_a_host_sends_unasked_answers_no_request(more: bytes) -> None:
         + _ok(b"abc"),
         _ok(b"abc", b"Connection: Upgrade, close", b"Upgrade: h2,h2c"),
         _ok(b"abc", b"X-Name: h\xfcte"),
+        _ok(b"abc", b"X-Name: one\x01two"),
+        _ok(b"abc", b"X-Name: one\r\n two"),
     ],
 )
 def test_a_body_ends_where_it_says_in_any_of_the_ways_there_are(answer: bytes) -> None:
@@ -146,6 +148,14 @@ def test_an_unchanged_page_has_no_body_and_keeps_the_connection() -> None:
         first, second = _got(url, "/1", "/2")
     assert (first.status, first.body, first.headers["etag"]) == (304, b"", '"1"')
     assert second.body == b"b"
+
+
+def test_what_a_host_says_of_a_page_adds_no_header_when_it_is_sent_back() -> None:
+    with _saying([_ok(b"a")]) as (url, asked):
+        fetcher = Fetcher(AddressPolicy.for_base_url(url))
+        fetcher.fetch(Request(url, conditions=(("If-None-Match", '"1"\r\nEvil: \x002'),)))
+        fetcher.close()
+    assert b'\r\nif-none-match: "1"evil: 2\r\n' in asked[0].lower()
 
 
 def test_a_name_whose_look_up_never_ends_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

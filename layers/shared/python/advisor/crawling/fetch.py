@@ -43,8 +43,10 @@ _PLAIN = re.compile(
     r"(https?)://([a-z0-9.-]+)(?::(\d{1,4}|[1-5]\d{4}))?(/(?:[\w/.~?&=+,:-]|%[0-9A-F]{2})*)",
     re.ASCII,
 )
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header, as of a host's own ETag
 # What servers do that RFC 9112 forbids, and browsers take.
 _LENIENT = {
+    "lenient_headers": True,
     "lenient_chunked_length": True,
     "lenient_transfer_encoding": True,
     "lenient_data_after_close": True,
@@ -107,7 +109,7 @@ class Fetcher:
         with _named_errors(request.url):
             origin, target = _split(request.url)
             headers = self._headers_for(request)
-            lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+            lines = [f"{name}: {_UNSENDABLE.sub('', value)}\r\n" for name, value in headers.items()]
             host = "" if "host" in headers else f"Host: {origin.netloc}\r\n"
             head = f"GET {target} HTTP/1.1\r\n{host}{''.join(lines)}\r\n".encode("latin-1")
             answer = self._ask(origin, head, request, deadline)
