@@ -27,15 +27,20 @@ FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 expect.set_options(timeout=PATIENCE_MS)
 
 
+SAID = f"no Chromium on the PATH ({', '.join(CHROMIUM)}) for the tests of the pages"
+# A mark, not a fixture: the stacks would be deployed first, which takes a minute.
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    chromium_path() is None and not os.environ.get("CI"),
+    reason=f"{SAID}: `apt-get install chromium`, or your system's way",
+)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The machine's own Chromium. Without one the tests are skipped, in CI they fail."""
+    """The machine's own Chromium; a test without one fails."""
     path = chromium_path()
     if path is None:
-        said = f"no Chromium on the PATH ({', '.join(CHROMIUM)}) for the tests of the pages"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(f"{said}: `apt-get install chromium`, or your system's way")
+        pytest.fail(SAID)
     with sync_playwright() as playwright:
         # As root Chromium has no sandbox; it opens nothing but our own pages. A container's
         # shared memory may be too small for it.

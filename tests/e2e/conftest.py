@@ -17,7 +17,7 @@ from rich.progress import Progress
 from advisor.aws import clients
 from local import demo as demos
 from local.cloud import Cloud
-from tests.e2e.browsing import Visit, chromium, policy_of
+from tests.e2e.browsing import NEEDS_CHROMIUM, Visit, chromium, policy_of
 
 # A MobileNet V2 that has learned nothing: quick to make, and its features tell photos apart
 # well enough for what is tested here, which is the plumbing.
@@ -60,7 +60,7 @@ def cloud(demo: demos.Demo) -> Cloud:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Before the stacks, in a test's arguments: without a browser nothing needs to be deployed."""
+    """Chromium. Without one what needs it is skipped; in CI it fails."""
     with chromium() as browser:
         yield browser
 
@@ -87,3 +87,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("e2e")
+            if "browser" in getattr(item, "fixturenames", ()):
+                item.add_marker(NEEDS_CHROMIUM)
