@@ -145,7 +145,7 @@ def test_photos_are_confirmed_corrected_and_undone_by_one_key_each(
     assert first and (first.said, first.seen["label"]) == (guess, guess)
     expect(page.locator("#decided li").first).to_contain_text("as the model thought")
     expect(page.locator("#decided li").first).to_contain_text("Waits for the next training")
-    page.keyboard.press("2")
+    page.keyboard.press(page.locator(".choice").nth(1).get_attribute("data-key") or "")
     expect(page.locator("#progress")).to_contain_text("2 decisions now")
     corrected = reviews.get(PHOTO, unsure[1])
     assert corrected and corrected.said == second

@@ -1,5 +1,5 @@
 import { draw, make } from "./dom.js";
-import { countText, dayText, percentText } from "./format.js";
+import { countText, dayText, shareText } from "./format.js";
 import type { Day } from "./operations-types.js";
 
 const HEIGHT = 180;
@@ -10,24 +10,24 @@ const SLOT = 28; // of one day
 export function daysShown(days: readonly Day[]): HTMLElement {
   const all = days.reduce((sum, one) => sum + one.classified, 0);
   const unknown = days.reduce((sum, one) => sum + one.unknown, 0);
-  const told =
-    `${shareText(unknown, all)} of ${countText(all, "photo", "photos")} that arrived ` +
-    `from ${dayText(days[0]?.day ?? "")} to ${dayText(days[days.length - 1]?.day ?? "")}`;
+  const [first, last] = [days[0]?.day ?? "", days[days.length - 1]?.day ?? ""];
+  const when = first === last ? `on ${dayText(first)}` : `from ${dayText(first)} to ${dayText(last)}`;
+  const told = ` of ${countText(all, "photo", "photos")} that arrived ${when}`;
   return make(
     "div",
     {},
-    make("p", { class: "figure" }, make("strong", { text: shareText(unknown, all) }), told.slice(shareText(unknown, all).length)),
+    make("p", { class: "figure" }, make("strong", { text: unsureText(unknown, all) }), told),
     make(
       "div",
-      { class: "scroll chart", attributes: { role: "img", "aria-label": `Share of unsure photos by day: ${told}.` } },
+      { class: "scroll chart", attributes: { role: "img", "aria-label": `Share of unsure photos by day: ${unsureText(unknown, all)}${told}.` } },
       drawn(days),
     ),
     table(days),
   );
 }
 
-function shareText(part: number, all: number): string {
-  return all ? (part ? percentText(part / all) : "None") : "None";
+function unsureText(part: number, all: number): string {
+  return part ? shareText(part / all) : "None";
 }
 
 /** A bar a day; a model that is new begins with a line. */
@@ -85,7 +85,7 @@ function table(days: readonly Day[]): HTMLElement {
               {},
               make("th", { text: dayText(one.day), attributes: { scope: "row" } }),
               ...[one.classified, one.unknown].map((count) => make("td", { class: "number", text: String(count) })),
-              make("td", { class: "number", text: shareText(one.unknown, one.classified) }),
+              make("td", { class: "number", text: unsureText(one.unknown, one.classified) }),
               make("td", { class: "number", text: String(one.unreadable) }),
               make("td", { text: one.model_version }),
             ),

@@ -141,6 +141,11 @@ export function percentText(probability: number, locale?: string): string {
   return probability > 0.99 ? `> ${text}` : text;
 }
 
+/** A share of things that were counted, in whole percent; all of them are 100. */
+export function shareText(share: number, locale?: string): string {
+  return new Intl.NumberFormat(locale, { style: "percent" }).format(share);
+}
+
 /** The text with a capital first and a full stop last, as a sentence stands on a page. */
 export function sentenceOf(text: string): string {
   const trimmed = text.trim();

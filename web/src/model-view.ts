@@ -1,5 +1,5 @@
 import { make } from "./dom.js";
-import { countText, dayText, percentText } from "./format.js";
+import { countText, dayText, shareText } from "./format.js";
 import type { Evaluation } from "./operations-types.js";
 
 const MOST_CELLS = 24; // categories beyond which a matrix is no picture any more
@@ -9,7 +9,7 @@ const MOST_MISTAKES = 8;
 export function modelShown(model: Evaluation): HTMLElement {
   const interval = model.accuracy_interval;
   const within = interval
-    ? ` (${percentText(interval[0])} to ${percentText(interval[1])} with 95 % confidence)`
+    ? ` (${shareText(interval[0])} to ${shareText(interval[1])} with 95 % confidence)`
     : "";
   return make(
     "div",
@@ -17,7 +17,7 @@ export function modelShown(model: Evaluation): HTMLElement {
     make(
       "p",
       { class: "figure" },
-      make("strong", { text: percentText(model.accuracy) }),
+      make("strong", { text: shareText(model.accuracy) }),
       ` of ${countText(model.photos, "test photo", "test photos")} right${within}`,
     ),
     make("p", {
@@ -26,8 +26,8 @@ export function modelShown(model: Evaluation): HTMLElement {
         `Version ${model.version}, in use since ${dayText(model.published_at)}`,
         model.answered === null
           ? ""
-          : `sure of ${percentText(model.answered)} of them` +
-            (model.answered_accuracy === null ? "" : `, and right on ${percentText(model.answered_accuracy)} of these`),
+          : `sure of ${shareText(model.answered)} of them` +
+            (model.answered_accuracy === null ? "" : `, and right on ${shareText(model.answered_accuracy)} of these`),
       ]
         .filter(Boolean)
         .join("; "),
@@ -104,7 +104,7 @@ function matrix({ confusion, labels }: Evaluation): HTMLElement {
 
 function perClass({ per_class }: Evaluation): HTMLElement {
   const share = (value: number | null) =>
-    make("td", { class: "number", text: value === null ? "none" : percentText(value) });
+    make("td", { class: "number", text: value === null ? "none" : shareText(value) });
   return make(
     "details",
     { class: "more" },

@@ -67,7 +67,8 @@ function lookAgain(): void {
 
 function runShown(run: Run): HTMLElement {
   const number = (value: number) => make("td", { class: "number", text: new Intl.NumberFormat().format(value) });
-  const state = run.finish_reason ? `${run.status}: ${run.finish_reason}` : run.status;
+  const why = run.finish_reason === run.status ? "" : run.finish_reason;
+  const state = why ? `${run.status}: ${why}` : run.status;
   return make(
     "tr",
     {},

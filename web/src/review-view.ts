@@ -18,7 +18,7 @@ export function photoTask(photo: DoubtfulPhoto, labels: readonly string[], ways:
   const choices = guesses.map(({ label, probability }, at) =>
     choice(
       label,
-      at === 0 ? "Enter" : String(at + 1),
+      at === 0 ? "Enter" : label === photo.shop_label ? "S" : String(at + 1),
       () => ways.decide(label),
       `${percentText(probability)}${label === photo.shop_label ? ", as the shop says" : ""}`,
     ),

@@ -12,6 +12,7 @@ import {
   priceText,
   productPage,
   sentenceOf,
+  shareText,
   spread,
   webAddress,
 } from "../../build/web-test/format.js";
@@ -119,4 +120,8 @@ test("a probability is never shown as certain", () => {
 test("what the service says becomes a sentence", () => {
   assert.equal(sentenceOf("the photo is no image"), "The photo is no image.");
   assert.equal(sentenceOf("Really?"), "Really?");
+});
+
+test("a share of what was counted may be all or nothing", () => {
+  assert.deepEqual([1, 0.866, 0].map((share) => shareText(share, "en")), ["100%", "87%", "0%"]);
 });
