@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.crawling.currencies import exponent_of
@@ -81,3 +81,12 @@ def test_an_amount_written_by_schema_org_rules_comes_back(minor: int, currency: 
     digits = exponent_of(currency)
     text = f"{minor // 10**digits}.{minor % 10**digits:0{digits}d}" if digits else str(minor)
     assert parse_price(text, currency=currency) == Money(minor, currency)
+
+
+@example("€1.299")
+@example("£1234.5")
+@example("€ 0.99")
+@given(st.from_regex(r"\A[€£]\s?[0-9]{1,7}(\.[0-9]{1,3})?\Z"))
+def test_a_price_in_its_simplest_form_is_what_the_whole_parser_makes_of_it(text: str) -> None:
+    # A zero-width space keeps it from being in its simplest form.
+    assert parse_price(text) == parse_price(f"\u200b{text}")

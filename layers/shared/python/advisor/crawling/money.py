@@ -45,6 +45,7 @@ _GONE = re.compile(r"\b(?:was|before|instead|statt|vorher|bisher|save|spare)\b[^
 _OLD = re.compile(_GONE.pattern + r"|\b(?:rrp|srp|msrp|uvp|list|regular|old|original)\b[^\d]*$")
 _NOW = re.compile(r"\b(?:now|sale|jetzt|nur|only|our)\b[^\d]*$")
 _PLAIN_NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
+_SIMPLE = re.compile(r"([€£]) ?([1-9][0-9]{0,5}(?:\.[0-9]{2})?)")  # as most are; read at once
 _MAX_MINOR = 10**15  # beyond it a page holds an article number, not a price
 _MAX_CHARS = 100  # a page may say anything; a price is short
 
@@ -71,6 +72,8 @@ def parse_price(text: str, *, currency: str = "") -> Money | None:
     if _PLAIN_NUMBER.fullmatch(plain):  # schema.org: a point is the decimal point
         amount: Decimal | None = Decimal(plain)
         found = ""
+    elif simple := _SIMPLE.fullmatch(plain):
+        found, amount = simple[1], Decimal(simple[2])
     else:
         amount, found = _amount_to_pay(plain)
     code = _iso(found)
