@@ -15,7 +15,7 @@ from infra.layers import ROOT
 NOTICE = """\
 This deploys Products Advisor to AWS account {account}, region {region}, as {arn}.
 
-It makes:   2 data buckets, 5 DynamoDB tables, 8 functions with 5 layers, 4 queues, an HTTP API
+It makes:   2 data buckets, 8 DynamoDB tables, 10 functions with 5 layers, 4 queues, an HTTP API
             (public: anyone who knows its address may classify, 20 requests a second at most),
             schedules, alarms, a CloudFront site, and a training state machine (which looks once
             a day whether there are new photos enough: cdk.json, "training").
