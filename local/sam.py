@@ -1,4 +1,4 @@
-"""The functions as AWS SAM runs them: in containers of Lambda's own image.
+"""The functions as AWS SAM runs them: in containers of Lambda's own image (docs/local-testing.md).
 
 `make sam-local` builds the synthesized template with SAM, starts the emulator with the deployed
 stacks and a model, calls the functions with the recorded events (tests/events), and asks the
@@ -12,11 +12,14 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,10 +27,12 @@ import requests
 
 from advisor.aws.clients import client
 from advisor.aws.models import ModelStore
+from advisor.aws.photos import read_announcement
 from advisor.errors import UsageError
 from advisor.vision.publishing import publish
 from local import emulator as emulators
 from local.cloud import Cloud, deploy
+from local.emulator import Emulator
 from local.lambda_runtime import SAM
 from local.processes import interrupt_on_signals, running_program
 
@@ -36,6 +41,7 @@ FOLDER: Final = ROOT / "build" / "sam"
 EVENTS: Final = ROOT / "tests" / "events"
 TEMPLATE: Final = "ProductsAdvisor-Service.template.json"
 API_TIMEOUT_S: Final = 120
+IP_FREEBIND: Final = 15  # of linux/in.h
 # Without a shop to crawl and a training job that ended these have nothing to do.
 LEFT_OUT: Final = ("schedule_start_crawl", "http_crawls_start", "states_publish_model")
 
@@ -118,38 +124,97 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
+@dataclass(frozen=True)
+class Containers:
+    """A container runtime: what SAM must be told of it, and the machine's address in containers."""
+
+    environment: Mapping[str, str]
+    machine: str
+
+
 @contextmanager
-def container_runtime(folder: Path) -> Iterator[Mapping[str, str]]:
-    """What SAM must be told of the container runtime; podman's service is started where needed.
+def container_runtime(folder: Path) -> Iterator[Containers]:
+    """The first of Docker, Finch and podman that answers; podman's service is started.
 
     Raises: UsageError where there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("DOCKER_HOST"):
-        yield {}
-        return
     for name in ("docker", "finch"):
-        if (
-            shutil.which(name)
-            and not subprocess.run([name, "info"], capture_output=True, check=False).returncode
-        ):
-            yield {}
+        if shutil.which(name) and not _run_quietly(name, "info").returncode:
+            yield Containers({}, _machine(name, "bridge", "{{(index .IPAM.Config 0).Gateway}}"))
             return
-    podman = shutil.which("podman")
-    if podman is None:
+    if shutil.which("podman") is None:
         raise UsageError(
             "needs Docker, Finch or podman, and none of them answers; "
             "`pytest tests/infra/test_contract.py` runs the function without one"
         )
-    address = f"unix://{folder / 'podman.sock'}"
-    with running_program([podman, "system", "service", "--time=0", address]):
+    socket_file = folder / "podman.sock"
+    socket_file.unlink(missing_ok=True)
+    address = f"unix://{socket_file}"
+    with running_program(["podman", "system", "service", "--time=0", address]):
         deadline = time.monotonic() + 30
-        while not (folder / "podman.sock").exists() and time.monotonic() < deadline:
+        while not socket_file.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
-        yield {"DOCKER_HOST": address}
+        machine = _machine("podman", "podman", "{{(index .Subnets 0).Gateway}}")
+        yield Containers({"DOCKER_HOST": address}, machine)
 
 
-def _run(stack: ExitStack, containers: Mapping[str, str], more: list[str]) -> int:
+def _machine(runtime: str, network: str, gateway: str) -> str:
+    if sys.platform != "linux":
+        return "host.docker.internal"
+    return _run_quietly(runtime, "network", "inspect", network, "--format", gateway).stdout.strip()
+
+
+def _run_quietly(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+class _Relay(socketserver.ThreadingTCPServer):
+    """Takes containers to the same port of 127.0.0.1, where alone the emulator listens."""
+
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """podman's network has its address only while a container runs."""
+        self.socket.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        super().server_bind()
+
+
+class _Relayed(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        """One connection, both ways, until either side ends it."""
+        port = self.request.getsockname()[1]
+        with socket.create_connection((emulators.HOST, port)) as other:
+            back = threading.Thread(target=_copy, args=(other, self.request), daemon=True)
+            back.start()
+            _copy(self.request, other)
+            back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def reachable(emulator: Emulator, containers: Containers) -> Iterator[str]:
+    """Let containers reach the emulator; the URL at which they do."""
+    port = int(emulator.url.rpartition(":")[2])
+    if sys.platform != "linux":  # there containers reach 127.0.0.1 by that name
+        yield f"http://{containers.machine}:{port}"
+        return
+    with _Relay((containers.machine, port), _Relayed) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        try:
+            yield f"http://{containers.machine}:{port}"
+        finally:
+            relay.shutdown()
+
+
+def _run(stack: ExitStack, containers: Containers, more: list[str]) -> int:
     from benchmarks import model
 
     template = build(FOLDER)
@@ -159,16 +224,33 @@ def _run(stack: ExitStack, containers: Mapping[str, str], more: list[str]) -> in
     cloud = deploy(emulator, shops=[], log=FOLDER / "deploy.log")
     store = ModelStore(cloud["DataBucket"])
     publish(store, store.upload(model.untrained().bundle), force="sam-local")
+    _put_announced_photos()
     settings = FOLDER / "settings.json"
     ids = logical_ids(FOLDER / "cdk.out" / TEMPLATE)
-    settings.write_text(json.dumps(_settings(cloud, ids)), encoding="utf-8")
+    endpoint = stack.enter_context(reachable(emulator, containers))
+    settings.write_text(json.dumps(_settings(cloud, ids, endpoint)), encoding="utf-8")
     common = ["--template", str(template), "--env-vars", str(settings)]
-    common += ["--docker-network", "host", *more]
-    env = environment() | dict(containers)
+    common += more
+    env = environment() | dict(containers.environment)
     failed = [name for name in _events() if not _invoke(name, ids, common, env)]
     answered = _ask_api(common, env)
     print(f"sam-local: {len(failed)} of {len(_events())} events failed: {', '.join(failed) or '-'}")
     return int(bool(failed) or not answered)
+
+
+def _put_announced_photos() -> None:
+    """A photo at each place that the recorded announcement names."""
+    for bucket in ("data", "uploads"):
+        client("s3").create_bucket(Bucket=bucket)
+    for record in json.loads((EVENTS / "sqs_s3_photos.json").read_bytes())["Records"]:
+        for place in read_announcement(record["body"]):
+            client("s3").put_object(Bucket=place.bucket, Key=place.key, Body=_photo())
+
+
+def _photo() -> bytes:
+    """The one that the recorded request sends."""
+    event = json.loads((EVENTS / "http_classify_raw.json").read_bytes())
+    return base64.b64decode(event["body"])
 
 
 def _events() -> dict[str, str]:
@@ -176,7 +258,7 @@ def _events() -> dict[str, str]:
     return {name: functions[name] for name in functions if name not in LEFT_OUT}
 
 
-def _settings(cloud: Cloud, ids: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _settings(cloud: Cloud, ids: Mapping[str, str], endpoint: str) -> dict[str, dict[str, str]]:
     """Each function's environment as deployed into the emulator, and how to reach that."""
     found = {}
     for name, logical_id in ids.items():
@@ -184,9 +266,7 @@ def _settings(cloud: Cloud, ids: Mapping[str, str]) -> dict[str, dict[str, str]]
         deployed = client("lambda").get_function_configuration(
             FunctionName=cloud[f"{output}Function"]
         )
-        found[logical_id] = deployed["Environment"]["Variables"] | {
-            "AWS_ENDPOINT_URL": cloud.emulator.url
-        }
+        found[logical_id] = deployed["Environment"]["Variables"] | {"AWS_ENDPOINT_URL": endpoint}
     return found
 
 
@@ -202,7 +282,8 @@ def _invoke(name: str, ids: Mapping[str, str], common: list[str], env: dict[str,
     )
     (FOLDER / f"{name}.log").write_text(done.stderr, encoding="utf-8")
     answer = done.stdout.strip().splitlines()[-1:] or ["no answer"]
-    ok = done.returncode == 0 and "errorMessage" not in answer[0]
+    failed = any(word in answer[0] for word in ("errorMessage", "itemIdentifier"))
+    ok = done.returncode == 0 and not failed
     took = time.monotonic() - start
     print(f"{'✓' if ok else '✗'} {name:28} {took:5.1f} s  {answer[0][:100]}", flush=True)
     return ok
@@ -212,8 +293,7 @@ def _ask_api(common: list[str], env: dict[str, str]) -> bool:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    event = json.loads((EVENTS / "http_classify_raw.json").read_bytes())
-    photo = base64.b64encode(base64.b64decode(event["body"])).decode()
+    photo = base64.b64encode(_photo()).decode()
     with (FOLDER / "api.log").open("wb") as log, running_program(
         sam("local", "start-api", "--port", str(port), *common),
         env=env, stdout=log, stderr=log, grace_s=10,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from local import sam
+from local.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +35,21 @@ def test_without_sam_one_sentence_names_what_installs_it(
     monkeypatch.setattr(sam, "SAM", tmp_path / "venv")
     with pytest.raises(sam.UsageError, match=r"run `make \.sam/\.installed` first"):
         sam.sam("build")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the runtime does it")
+def test_containers_reach_what_listens_on_loopback_alone() -> None:
+    """127.0.0.2 stands for the address of a container network: it is this machine's, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        emulator = Emulator(f"http://127.0.0.1:{port}", Path("log"))
+        with sam.reachable(emulator, sam.Containers({}, "127.0.0.2")) as url:
+            assert url == f"http://127.0.0.2:{port}"
+            with socket.create_connection(("127.0.0.2", port), timeout=30) as client:
+                client.sendall(b"ask")
+                client.shutdown(socket.SHUT_WR)
+                connection, _ = server.accept()
+                with connection:
+                    assert connection.makefile("rb").read() == b"ask"
+                    connection.sendall(b"answer")
+                assert client.makefile("rb").read() == b"answer"
