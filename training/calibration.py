@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from training.head import FloatArray, softmax
+from training.head import softmax
+from training.rows import FloatArray
 
 # Fewer photos tell nothing: one mistake is 2 % of 50, and a dozen without any would make the
 # model certain of everything.

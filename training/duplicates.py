@@ -41,7 +41,7 @@ def near_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Pairs of indices, lower first, of photos that look the same."""
     hashes = np.array([one.dhash for one in fingerprints], np.uint64)
     thumbnails = np.frombuffer(b"".join(one.thumbnail for one in fingerprints), np.uint8)
-    thumbnails = thumbnails.reshape(len(fingerprints), -1).astype(np.int16)
+    thumbnails = thumbnails.reshape(len(fingerprints), -1)
     pairs = []
     for index in range(len(hashes) - 1):
         later = (
@@ -49,7 +49,8 @@ def near_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
             + 1
             + np.flatnonzero(np.bitwise_count(hashes[index + 1 :] ^ hashes[index]) <= MAX_BITS)
         )
-        distances = np.abs(thumbnails[later] - thumbnails[index]).mean(axis=1)
+        differences = thumbnails[later].astype(np.int16) - thumbnails[index]
+        distances = np.abs(differences).mean(axis=1)
         pairs += [(index, int(other)) for other in later[distances <= MAX_GREY_LEVELS]]
     return pairs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +19,12 @@ from training.backbones import Weights
 from training.config import FLOAT16
 from training.dataset import PhotoFile
 from training.duplicates import Fingerprint, fingerprint
-from training.head import FloatArray
 from training.parallel import Progress, map_photos
+from training.rows import FloatArray, RowFile
 
 _STAGE = "Reading photos"
 _WRITE_EVERY = 500
+_NOWHERE = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,63 @@ class FeatureCache:
             with self._connect() as connection:
                 connection.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", rows)
 
+    def vectors_of(
+        self,
+        files: Sequence[tuple[PhotoFile, str]],
+        compute: Callable[[Sequence[str]], Iterable[Read]],
+    ) -> dict[str, Read]:
+        """What is known of many photos, by content, after computing what is not known yet.
+
+        Their vectors lie in a file (training/rows.py). compute: asked once for all new contents,
+        gives what it found in the same order.
+        """
+        reads: dict[str, tuple[Read, int]] = {}
+        with RowFile(self._path.parent) as vectors:
+            for sha256, read in self._known_and_computed(files, compute):
+                features, row = read.features, -1
+                if features is not None:
+                    row = vectors.add(features.vector)
+                    read = replace(read, features=replace(features, vector=_NOWHERE))  # noqa: PLW2901 (the vector is in the file now)
+                reads[sha256] = read, row
+            rows = vectors.rows()
+        return {
+            sha256: replace(read, features=replace(read.features, vector=rows[row]))
+            if read.features is not None
+            else read
+            for sha256, (read, row) in reads.items()
+        }
+
+    def _known_and_computed(
+        self,
+        files: Sequence[tuple[PhotoFile, str]],
+        compute: Callable[[Sequence[str]], Iterable[Read]],
+    ) -> Iterator[tuple[str, Read]]:
+        new = []
+        for start in range(0, len(files), _WRITE_EVERY):
+            some = files[start : start + _WRITE_EVERY]
+            known = self.find_all(some)
+            yield from known.items()
+            new += [sha256 for _, sha256 in some if sha256 not in known]
+        if new:
+            # By the hash of before: the file may have changed, or gone, since.
+            yield from zip(new, compute(new), strict=True)
+
+    def keeping(
+        self, computed: Iterable[Read], stage: str, progress: Progress, count: int
+    ) -> Iterator[Read]:
+        """The same, kept some at a time; after Ctrl-C, too, what was computed stays."""
+        unsaved: list[Read] = []
+        try:
+            for done, read in enumerate(computed, start=1):
+                unsaved.append(read)
+                yield read
+                progress(stage, done, count)
+                if len(unsaved) >= _WRITE_EVERY:
+                    self.put(unsaved)
+                    unsaved = []
+        finally:
+            self.put(unsaved)
+
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -102,30 +160,15 @@ def read_photos(
     is returned with the reason, which is remembered where the content is at fault.
     """
     hashed = list(map_photos(lambda: _hash, files))
-    known = cache.find_all([(read.file, read.sha256) for read in hashed if read.sha256])
-    new = {read.sha256: read.file for read in hashed if read.sha256 and read.sha256 not in known}
-    if new:
-        computed = _compute(list(new.values()), graph(), cache, progress)
-        # By the hash of before: the file may have changed, or gone, since.
-        known.update(zip(new, computed, strict=True))
+    contents = {read.sha256: read.file for read in hashed if read.sha256}
+
+    def compute(new: Sequence[str]) -> Iterator[Read]:
+        unread = [contents[sha256] for sha256 in new]
+        worker = _make_reader(graph())
+        return cache.keeping(map_photos(worker, unread), _STAGE, progress, len(unread))
+
+    known = cache.vectors_of([(file, sha256) for sha256, file in contents.items()], compute)
     return [replace(known.get(read.sha256, read), file=read.file) for read in hashed]
-
-
-def _compute(
-    files: Sequence[PhotoFile], graph: bytes, cache: FeatureCache, progress: Progress
-) -> Iterator[Read]:
-    unsaved: list[Read] = []
-    try:
-        worker = _make_reader(graph)
-        for done, read in enumerate(map_photos(worker, files), start=1):
-            unsaved.append(read)
-            yield read
-            progress(_STAGE, done, len(files))
-            if len(unsaved) >= _WRITE_EVERY:
-                cache.put(unsaved)
-                unsaved = []
-    finally:  # after Ctrl-C, too, what was computed stays
-        cache.put(unsaved)
 
 
 def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Read]]:

@@ -22,8 +22,9 @@ from advisor.vision.images import SIZE
 from training.backbones import Weights
 from training.config import FLOAT16
 from training.graph import convert, embed, load_backbone, scaled
-from training.head import FloatArray, Head
+from training.head import Head
 from training.pixels import Pixels
+from training.rows import FloatArray
 from training.tensorflow_process import tell_progress, tell_sentence
 
 STAGE: Final = "Fine-tuning"

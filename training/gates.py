@@ -12,8 +12,9 @@ from advisor.errors import BackboneError
 from advisor.vision.images import SIZE
 from advisor.vision.interpreter import Model
 from training.config import DYNAMIC, FLOAT16, FLOAT32
-from training.head import FloatArray, placeholder
+from training.head import placeholder
 from training.keras_file import Layer
+from training.rows import FloatArray
 
 # Of an embedding's length: float16 weights moved it by .018 at most (fine-tuned; .005 frozen),
 # dynamic range by .19 (TensorFlow's by .13 where ours did), a wrong graph moves it by about 1.

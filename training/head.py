@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-FloatArray = npt.NDArray[np.float32]
+from training.rows import FloatArray, Rows
+
 FOLDS: Final = 3
-_CHUNK = 4096
+_CHUNK = 2048
 _WATCH_EVERY = 100
 
 
@@ -45,25 +46,27 @@ class HeadRecipe:
 # Matrices this small take two cores 12 times as long as one, and all that others had of them.
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # it has no types
 def train_head(
-    features: FloatArray,
+    features: FloatArray | Rows,
     targets: npt.NDArray[np.int64],
     label_count: int,
     recipe: HeadRecipe,
     *,
     held_out: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
+    of: npt.NDArray[np.int64] | None = None,
 ) -> Head:
     """Fit a softmax head with Adam on batches in which every label is equally likely.
 
     features: float32 (photos, features), at least one. targets: (photos,), indices of labels; one
     without a photo is not drawn. held_out: as features and targets, of validation photos; where
     their loss has not fallen for recipe.patience hundred steps, training ends, and the head of the
-    lowest is given.
+    lowest is given. of: numbers of the photos to train on, ascending; all without it.
     The same arguments give the same head.
     """
     rng = np.random.default_rng(recipe.seed)
-    mean, scale = _mean_and_scale(features)  # folded back into the head below
-    by_label = np.argsort(targets, kind="stable")
-    counts = np.bincount(targets, minlength=label_count)
+    of = np.arange(len(features)) if of is None else of
+    mean, scale = _mean_and_scale(features, of)  # folded back into the head below
+    by_label = of[np.argsort(targets[of], kind="stable")]
+    counts = np.bincount(targets[of], minlength=label_count)
     starts = np.cumsum(counts) - counts
     present = np.flatnonzero(counts)
     kernel = np.zeros((features.shape[1], label_count), np.float32)
@@ -75,8 +78,8 @@ def train_head(
         labels = present[rng.integers(0, len(present), recipe.batch_size)]
         places = (rng.random(recipe.batch_size) * counts[labels]).astype(np.int64)
         rows = by_label[starts[labels] + places]
-        batch = (features[rows] - mean) / scale
-        error = softmax(batch @ kernel + bias)
+        batch = np.asarray((features[rows] - mean) / scale, np.float32)
+        error = softmax(np.asarray(batch @ kernel + bias, np.float32))
         # The gradient of the cross-entropy with smoothed labels.
         error[np.arange(len(rows)), labels] -= 1.0 - recipe.head_smoothing
         error -= recipe.head_smoothing / label_count
@@ -98,7 +101,7 @@ def train_head(
 
 
 def cross_fitted(
-    features: FloatArray,
+    features: FloatArray | Rows,
     targets: npt.NDArray[np.int64],
     groups: Sequence[str],
     label_count: int,
@@ -109,27 +112,37 @@ def cross_fitted(
     """What heads that have not seen a photo's group say of it: logits, float32 (photos, labels).
 
     FOLDS heads are trained on all but a share of the groups each, and asked about that share.
-    groups: of each photo; other arguments: as of train_head.
+    groups, targets: of each photo asked about, the first ones of features; others: as train_head.
     """
     digests = (hashlib.sha256(f"fold:{name}".encode()).digest() for name in groups)
     folds = np.array([int.from_bytes(digest[:8], "big") % FOLDS for digest in digests])
     logits = np.zeros((len(targets), label_count), np.float32)
     for fold in range(FOLDS):
-        asked = folds == fold
-        if asked.all():  # one group in all: nothing is left to learn from
+        asked, learnt = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if not len(learnt):  # one group in all
             continue
-        head = train_head(features[~asked], targets[~asked], label_count, recipe, held_out=held_out)
-        logits[asked] = features[asked] @ head.kernel + head.bias
+        head = train_head(features, targets, label_count, recipe, held_out=held_out, of=learnt)
+        for some in _chunks(asked):
+            logits[some] = features[some] @ head.kernel + head.bias
     return logits
 
 
-def _mean_and_scale(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _mean_and_scale(
+    features: FloatArray | Rows, of: npt.NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of each feature, without a second copy of all of them."""
-    mean = features.mean(0)
-    squares = np.zeros(features.shape[1])
-    for start in range(0, len(features), _CHUNK):
-        squares += ((features[start : start + _CHUNK] - mean) ** 2).sum(0)
-    return mean, (np.sqrt(squares / len(features)) + 1e-3).astype(np.float32)
+    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    for some in _chunks(of):
+        total += features[some].sum(axis=0, dtype=np.float64)
+    mean = total / len(of)
+    for some in _chunks(of):
+        squares += ((features[some] - mean) ** 2).sum(axis=0)
+    return mean.astype(np.float32), (np.sqrt(squares / len(of)) + 1e-3).astype(np.float32)
+
+
+def _chunks(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows[start : start + _CHUNK]
 
 
 def _loss(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.int64]) -> float:

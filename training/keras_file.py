@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from training.backbones import Kind, Weights
+from training.rows import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 _NESTED: Final = "mobilenetv2_1.00_160"  # the backbone inside the package index's file
 _PLAIN: Final = {"data_format": "channels_last", "dilation_rate": [1, 1], "groups": 1}
 # What a layer may say of itself; with another setting TensorFlow is asked what it means.

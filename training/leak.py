@@ -66,7 +66,7 @@ def measure_leak(selection: Selection, config: TrainingConfig) -> Leak | None:
 
 
 def _measure(selection: Selection, config: TrainingConfig) -> HeadAccuracy:
-    features, targets = selection.matrix(Side.TRAIN)
+    features, targets = selection.rows(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     head = train_head(features, targets, len(selection.labels), recipe)
     unseen, truth = selection.matrix(Side.TEST)

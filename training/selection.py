@@ -16,8 +16,8 @@ from training.config import TrainingConfig
 from training.dataset import PhotoFile, count_labels, split_by_size
 from training.duplicates import group, near_copies
 from training.features import FeatureCache, Read, read_photos
-from training.head import FloatArray
 from training.parallel import Progress
+from training.rows import FloatArray, Rows
 from training.split import Side, split
 
 
@@ -51,14 +51,19 @@ class Selection:
         counts = Counter(self.sides)
         return {side.value: counts[side] for side in Side}
 
-    def matrix(self, side: Side) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """Features (photos, features) and indices of labels (photos,) of one side."""
+    def rows(self, side: Side) -> tuple[Rows, npt.NDArray[np.int64]]:
+        """Features (photos, features) on disk, and indices of labels (photos,), of one side."""
         index = {label: number for number, label in enumerate(self.labels)}
         reads = self.of(side)
         width = next(read.features.vector.size for read in self.reads if read.features)
         vectors = [read.features.vector for read in reads if read.features]
         targets = np.array([index[read.file.label] for read in reads], np.int64)
-        return np.array(vectors, np.float32).reshape(len(reads), width), targets
+        return Rows(vectors, width), targets
+
+    def matrix(self, side: Side) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """As rows, in memory."""
+        rows, targets = self.rows(side)
+        return rows[np.arange(len(rows))], targets
 
     def summary(self) -> dict[str, Any]:
         """The `data` of bundle.json; manifest_sha256 is over content, side and label of each."""

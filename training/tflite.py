@@ -19,8 +19,9 @@ from advisor.errors import BackboneError
 from advisor.vision.images import SIZE
 from advisor.vision.interpreter import EMBEDDING, INPUT, PROBABILITIES
 from training.config import DYNAMIC, FLOAT16
-from training.head import FloatArray, Head, placeholder
+from training.head import Head, placeholder
 from training.keras_file import Layer
+from training.rows import FloatArray
 
 VERSION: Final = 1  # of the files written here: what another one wrote is not found in the cache
 _OPERATOR = schema.BuiltinOperator

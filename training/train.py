@@ -39,6 +39,7 @@ from training.features import FeatureCache
 from training.head import HeadRecipe, calibrated, cross_fitted, softmax, train_head
 from training.measured import measure_bundle
 from training.parallel import Progress
+from training.rows import Rows
 from training.selection import Selection, select
 from training.split import Side
 from training.tuning import tune
@@ -159,7 +160,7 @@ def fit(
     def frozen() -> bytes:
         return cached_graph(weights, cache, say, precision=config.precision)
 
-    features, targets = selection.matrix(Side.TRAIN)
+    features, targets = selection.rows(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     if config.distortions:
         shown = variant_features(
@@ -169,7 +170,7 @@ def fit(
             FeatureCache(cache / "features", weights, config.precision),
             progress,
         )
-        features = np.concatenate([features, shown])
+        features += Rows(shown, features.shape[1])
         targets = np.concatenate([targets, np.repeat(targets, config.distortions)])
     held_out, truth = selection.matrix(Side.VALIDATION)
     head = train_head(features, targets, len(selection.labels), recipe, held_out=(held_out, truth))
@@ -190,7 +191,7 @@ def fit(
         names = selection.groups_of(Side.TRAIN)
         count = len(names)  # of photos; their variants come after them
         unseen = cross_fitted(
-            features[:count], targets[:count], names, len(selection.labels), recipe,
+            features, targets[:count], names, len(selection.labels), recipe,
             held_out=(held_out, truth),
         )  # fmt: skip
         logits = np.concatenate([logits, unseen])

@@ -16,9 +16,10 @@ from training.backbones import Weights
 from training.config import AUTO, TrainingConfig
 from training.features import Read
 from training.fine_tune import FineTuned, FineTuneJob, FineTuneRecipe, fine_tune
-from training.head import FloatArray, Head
+from training.head import Head
 from training.parallel import Progress, map_photos
 from training.pixels import Pixels, write_pixels
+from training.rows import FloatArray
 from training.selection import Selection
 from training.split import Side
 from training.tensorflow_process import follow_in_tensorflow

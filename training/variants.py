@@ -7,7 +7,8 @@ alone, so that the next run, whatever its seed, finds its features.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -18,16 +19,15 @@ from advisor.vision.images import SIZE
 from advisor.vision.interpreter import Model
 from training.duplicates import Fingerprint
 from training.features import FeatureCache, Features, Read
-from training.head import FloatArray
 from training.parallel import Progress, map_photos
 from training.pixels import decode_again
+from training.rows import FloatArray
 
 _STAGE = "Reading distorted photos"
 _VERSION = 1  # of `distort`: features of what another one made are not found
 _MIN_AREA: Final = 0.5  # of the photo, that is shown of it
 _MAX_ASPECT: Final = 4 / 3
 _BRIGHTNESS: Final = 0.3
-_WRITE_EVERY = 500
 _UNMARKED = Fingerprint(0, b"")  # variants are not compared with photos
 
 
@@ -56,57 +56,52 @@ def variant_features(
     graph: Callable[[], bytes],
     cache: FeatureCache,
     progress: Progress,
-) -> FloatArray:
-    """Features of `count` variants of each photo, float32 (photos * count, features).
+) -> list[FloatArray]:
+    """Features of `count` variants of each photo, float32 (features,) each.
 
     The variants of a photo follow one another. graph: gives the .tflite, asked for only where a
     variant is new. Raises: DataError if a photo has changed or gone since it was first read.
     """
-    keys = [[_key(read.sha256, number) for number in range(count)] for read in reads]
-    wanted = [(read.file, key) for read, its in zip(reads, keys, strict=True) for key in its]
-    known = {key: read.features for key, read in cache.find_all(wanted).items()}
-    new = {
-        read.sha256: read
-        for read, its in zip(reads, keys, strict=True)
-        if any(key not in known for key in its)
+    wanted = {
+        _key(read.sha256, number): (read, number) for read in reads for number in range(count)
     }
-    if new:
-        known |= _compute(list(new.values()), count, graph(), cache, progress)
-    return np.array(
-        [found.vector for its in keys for key in its if (found := known[key])], np.float32
-    )
+
+    def compute(new: Sequence[str]) -> Iterator[Read]:
+        of_photo: dict[str, list[str]] = {}
+        for key in new:
+            of_photo.setdefault(wanted[key][0].sha256, []).append(key)
+        photos = list(of_photo.values())  # the new variants of each, which follow one another
+        found = map_photos(_make_reader(graph(), wanted), photos)
+        return cache.keeping(chain.from_iterable(found), _STAGE, progress, len(new))
+
+    known = cache.vectors_of([(read.file, key) for key, (read, _) in wanted.items()], compute)
+    return [
+        features.vector
+        for read in reads
+        for number in range(count)
+        if (features := known[_key(read.sha256, number)].features)
+    ]
 
 
-def _compute(
-    reads: Sequence[Read], count: int, graph: bytes, cache: FeatureCache, progress: Progress
-) -> dict[str, Features | None]:
-    def make() -> Callable[[Read], list[Read]]:
+def _make_reader(
+    graph: bytes, wanted: Mapping[str, tuple[Read, int]]
+) -> Callable[[], Callable[[Sequence[str]], list[Read]]]:
+    def make() -> Callable[[Sequence[str]], list[Read]]:
         model = Model(graph)
 
-        def variants(read: Read) -> list[Read]:
+        def variants(keys: Sequence[str]) -> list[Read]:
+            read = wanted[keys[0]][0]
             photo = decode_again(read)
-            shown = [distort(photo, read.sha256, number) for number in range(count)]
-            vectors = [np.array(model.run(one).embedding, np.float32) for one in shown]
-            return [
-                Read(read.file, _key(read.sha256, number), Features(vector, _UNMARKED))
-                for number, vector in enumerate(vectors)
-            ]
+            found = []
+            for key in keys:
+                shown = distort(photo, read.sha256, wanted[key][1])
+                vector = np.array(model.run(shown).embedding, np.float32)
+                found.append(Read(read.file, key, Features(vector, _UNMARKED)))
+            return found
 
         return variants
 
-    computed: dict[str, Features | None] = {}
-    unsaved: list[Read] = []
-    try:
-        for done, variants in enumerate(map_photos(make, reads), start=1):
-            unsaved += variants
-            computed |= {one.sha256: one.features for one in variants}
-            progress(_STAGE, done, len(reads))
-            if len(unsaved) >= _WRITE_EVERY:
-                cache.put(unsaved)
-                unsaved = []
-    finally:  # after Ctrl-C, too, what was computed stays
-        cache.put(unsaved)
-    return computed
+    return make
 
 
 def _key(sha256: str, number: int) -> str:
