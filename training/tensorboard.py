@@ -21,6 +21,10 @@ def write_summaries(
     Raises: UsageError if the folder cannot be written.
     """
     run = folder / version
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # before the seconds that TensorFlow takes to say so
+        raise UsageError(f"{run} takes no summaries: {error.strerror or error}") from error
     in_tensorflow(_write, str(run), scalars_of(evaluation, epochs))
     return run
 
@@ -61,7 +65,6 @@ def _write(folder: str, scalars: list[Scalar]) -> None:
         summary.value.add(tag=name, simple_value=value)
         events.append(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
     try:
-        tf.io.gfile.makedirs(folder)
         file = f"{folder}/events.out.tfevents.{time.time_ns()}.advisor"
         with tf.io.TFRecordWriter(file) as writer:
             for event in events:

@@ -16,7 +16,7 @@ from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import ANSWERS, REPORT
 from advisor.vision.classification import Label
 from tests.training import tiny
-from training.config import TrainingConfig
+from training.config import FROZEN, TrainingConfig
 from training.dataset import PhotoFile, scan
 from training.duplicates import Fingerprint
 from training.evaluate import Answer, evaluate, measure
@@ -27,7 +27,9 @@ from training.selection import Selection
 from training.split import Side, split
 from training.train import train
 
-CONFIG = TrainingConfig(backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300)
+CONFIG = TrainingConfig(
+    backbone=str(tiny.BACKBONE), min_images=5, test_percent=20, steps=300, fine_tune=FROZEN
+)
 HOSTILE = "<script>alert('x')</script> & \"co\""
 
 
