@@ -170,6 +170,14 @@ def test_photos_stay_on_their_side_when_others_come() -> None:
     assert after[:500] == before
 
 
+def test_a_photo_is_on_the_same_side_in_every_process() -> None:
+    """Pinned: another order would mix what an older model learnt into what measures it."""
+    names = [f"photo {number}" for number in range(40)]
+    sides = split(["a"] * 40, names, test_percent=20, validation_percent=20)
+    letters = {Side.TRAIN: "t", Side.VALIDATION: "v", Side.TEST: "T"}
+    assert "".join(letters[side] for side in sides) == "vttvtvTtttttttttTTtttttttvvtttTvtTtttTvt"
+
+
 def test_moving_the_folder_changes_nothing(tmp_path: Path) -> None:
     first = tiny.make_photos(tmp_path / "one", each=3)
     shutil.copytree(first, tmp_path / "elsewhere" / "two")

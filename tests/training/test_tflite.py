@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from advisor.errors import BackboneError
-from advisor.vision.interpreter import Model
+from advisor.vision.interpreter import EMBEDDING, PROBABILITIES, Model
 from tests.training import tiny
 from training import graph
 from training.backbones import local
@@ -78,6 +79,19 @@ def test_every_kind_of_layer_computes_what_numpy_does() -> None:
             want = computed(layers, photo.astype(np.float32) * np.float32(2 / 255) - 1)
             assert np.allclose(model.run(photo).embedding, want, rtol=1e-4, atol=1e-4), end
             assert np.ptp(want) > 1e-3
+
+
+def test_the_file_says_the_shapes_that_the_interpreter_finds() -> None:
+    layers = [*NETWORK[:2], layer("pooled", "GlobalAveragePooling2D", "small")]
+    head = Head(np.zeros((3, 5), np.float32), np.zeros(5, np.float32))
+    content = put_head(write_graph(layers, (1.0, 0.0), FLOAT16), head)
+    (told,) = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content)).subgraphs
+    found = Model(content)._interpreter.get_tensor_details()
+    shapes = {one["name"]: list(one["shape"]) for one in found}
+    for tensor in told.tensors:
+        assert shapes[tensor.name.decode()] == list(tensor.shape), tensor.name
+    assert shapes[EMBEDDING] == [1, 3]
+    assert shapes[PROBABILITIES] == [1, 5]
 
 
 @pytest.mark.parametrize(("precision", "bytes_each"), [(FLOAT32, 4), (FLOAT16, 2), (DYNAMIC, 1)])
