@@ -53,9 +53,11 @@ def main() -> None:
         print(json.dumps(PARTS[name](argument)))
         return
     with tempfile.TemporaryDirectory(prefix="train-benchmark-") as temporary:
-        figures = grown(Path(temporary))
-        if not options.growth:
-            figures |= measure(options.photos, options.backbone, Path(temporary))
+        folder = Path(temporary)
+        if options.growth:
+            figures = grown(folder)
+        else:
+            figures = measure(options.photos, options.backbone, folder)
     print(json.dumps(figures, indent=2) if options.json else table(figures))
 
 
@@ -118,7 +120,7 @@ def grown(folder: Path) -> dict[str, Any]:
 def table(figures: dict[str, Any]) -> str:
     """The figures for people."""
     lines = []
-    for one in figures["growth"]:
+    for one in figures.get("growth", ()):
         heads, photos = one["result"]["head_seconds"], one["result"]["photos"]
         lines.append(f"{photos:7} photos, features synthesized:{one['seconds']:7.1f} s, "
                      f"{one['cpu_seconds']:6.1f} s of processors, four heads {heads:5.1f} s"
