@@ -28,12 +28,13 @@ def test_a_page_with_its_item_and_photo_takes_at_most_four_writes(service: Crawl
             run, _ = crawl(shop.url, service)
         assert (run.items, run.photos) == (150, 150)
         assert first["DynamoDB writes"] / run.pages <= 4
-        # 3.8 of a shop of 500 products; the batches of a smaller one hold fewer pages.
-        assert first["DynamoDB write units"] / run.pages <= 4.7
+        # 4.4 here (3.8 of 500 products); batches are written by time, too, so a busy machine makes
+        # more of them. One more write a page, a transaction's costing two, would exceed it.
+        assert first["DynamoDB write units"] / run.pages <= 5.2
         with counting(("frontier", "products", "prices")) as again:
             run, _ = crawl(shop.url, service)
     assert again["DynamoDB writes"] / run.pages <= 3.2  # no price changed
-    assert again["DynamoDB write units"] / run.pages <= 4
+    assert again["DynamoDB write units"] / run.pages <= 4.4
 
 
 def test_writes_are_billed_by_the_size_of_their_row() -> None:
