@@ -31,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("aws")
 EVENTS = Path(__file__).parents[1] / "events"
 CATALOG = CatalogTables("products", "prices")
 LABELS = LabelTable("labels")
-STORE = ListingStore("data", Path(tempfile.mkdtemp(prefix="advisor-test-")))
+FOLDER = tempfile.TemporaryDirectory(prefix="advisor-test-")  # goes with the process
+STORE = ListingStore("data", Path(FOLDER.name))
 STOOL = Item(
     id="AB/12 é",
     title="Wooden <b>Stool</b>",
