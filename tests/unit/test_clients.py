@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from advisor.aws import clients
 
@@ -23,3 +24,34 @@ def test_making_a_client_looks_through_no_other_services_folder(
     assert clients.client.__wrapped__("s3").meta.service_model.service_name == "s3"
     services = {Path(path).name for path in looked if Path(path).parent.name == "data"}
     assert services == {"s3"}
+
+
+@pytest.mark.parametrize(
+    "source", ["source_profile = base", "web_identity_token_file = {folder}/token"]
+)
+def test_a_profile_of_a_role_asks_sts_for_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "token").write_text("token")
+    role = f"role_arn = arn:aws:iam::123456789012:role/r\n{source.format(folder=tmp_path)}"
+    keys = "aws_access_key_id = a\naws_secret_access_key = b"
+    (tmp_path / "config").write_text(f"[profile base]\n{keys}\n[profile p]\n{role}\n")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "CONFIG_FILE": f"{tmp_path}/config",
+        "PROFILE": "p",
+        "REGION": "eu-west-1",
+        "ENDPOINT_URL_STS": "http://127.0.0.1:1/sts",
+        "MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    made = clients.client.__wrapped__("s3")
+    with pytest.raises(EndpointConnectionError, match=r"127\.0\.0\.1:1/sts"):
+        made.list_buckets()
+
+
+@pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc", "signin"])
+def test_credentials_may_come_from_another_service(service: str) -> None:
+    model = clients._OneService("s3").load_service_model(service, "service-2")
+    assert model["metadata"]["endpointPrefix"]

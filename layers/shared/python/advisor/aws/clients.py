@@ -28,8 +28,12 @@ def table(name: str) -> Any:
     return dynamodb.Table(name)
 
 
+# What botocore's credential providers make clients of: a role or web identity, SSO, a login.
+_CREDENTIALS = ("sts", "sso", "sso-oidc", "signin")
+
+
 class _OneService(Loader):  # type: ignore[misc]  # botocore ships no types
-    """botocore's service descriptions, of which one is needed.
+    """botocore's service descriptions, of which one is needed, and those to get credentials by.
 
     botocore else looks into each of its 400 folders, twice, only to say whether there is such a
     service: a third of the time that making a client takes.
@@ -40,8 +44,8 @@ class _OneService(Loader):  # type: ignore[misc]  # botocore ships no types
         self._service = service
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 (botocore's)
-        """The one."""
-        return [self._service]
+        """The one, and those that a profile's credentials may come from."""
+        return [self._service, *_CREDENTIALS]
 
 
 def _region() -> str | None:
