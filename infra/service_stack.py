@@ -43,6 +43,8 @@ THROTTLE = apigateway.ThrottleSettings(rate_limit=20, burst_limit=40)
 ROUTE_THROTTLES = {
     "POST /classify": (10, 20),
     "POST /suggestions": (10, 20),
+    "GET /images/{image_id}/suggestions": (10, 20),
+    "GET /products/{product_id}/suggestions": (10, 20),
     "POST /uploads": (0.1, 10),  # each form lets in 50 MB
 }
 CLASSIFY_CONCURRENCY = 10

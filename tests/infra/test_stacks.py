@@ -14,7 +14,7 @@ from advisor.aws import watching
 from advisor.aws.watching import PHOTO_METRICS
 from advisor.settings import PREFIX, Settings
 from infra.layers import ONE_CORE, PROCESS
-from infra.service_stack import CRAWL_ACTIONS
+from infra.service_stack import CLASSIFY_ROUTES, CRAWL_ACTIONS
 from infra.training_stack import source_archive
 from tests.infra.conftest import synthesize
 from tests.openapi import document
@@ -411,7 +411,7 @@ def test_a_stranger_can_run_up_no_bill(aws: dict[str, Template]) -> None:
     rate = stage["Properties"]["DefaultRouteSettings"]["ThrottlingRateLimit"]
     routes = resources(aws["Service"], "AWS::ApiGatewayV2::Route")
     keys = {one["Properties"]["RouteKey"] for one in routes.values()}
-    assert set(throttles) == {"POST /classify", "POST /suggestions", "POST /uploads"} <= keys
+    assert set(throttles) == {*CLASSIFY_ROUTES, "POST /uploads"} <= keys  # those run the model
     assert all(0 < one["ThrottlingRateLimit"] < rate for one in throttles.values())
     limited = {name for name, one in routes.items() if one["Properties"]["RouteKey"] in throttles}
     assert limited <= set(stage["DependsOn"])  # CloudFormation refuses a limit of no route
