@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.days import DayTable
@@ -147,14 +148,24 @@ def label_photos(
             _logger().exception("message failed", extra={"message_id": message["messageId"]})
             failed.append({"itemIdentifier": message["messageId"]})
     if classifier:
-        services.days.add(
-            datetime.now(UTC).date(),
-            classifier.version,
-            classified=outcomes[Outcome.LABELLED] + outcomes[Outcome.UNSURE],
-            unknown=outcomes[Outcome.UNSURE],
-            unreadable=outcomes[Outcome.UNREADABLE],
-        )
+        _count_day(outcomes, classifier.version, services, watch)
     return {"batchItemFailures": failed}
+
+
+def _count_day(
+    outcomes: Mapping[Outcome | None, int], version: str, services: Services, watch: PhotoWatch
+) -> None:
+    """Add to the day's numbers; when that fails, the photos are labelled nonetheless."""
+    numbers = {
+        "classified": outcomes[Outcome.LABELLED] + outcomes[Outcome.UNSURE],
+        "unknown": outcomes[Outcome.UNSURE],
+        "unreadable": outcomes[Outcome.UNREADABLE],
+    }
+    try:
+        services.days.add(datetime.now(UTC).date(), version, **numbers)
+    except (BotoCoreError, ClientError):
+        _logger().exception("day not counted", extra=numbers)
+        watch.count("DayNotCounted")
 
 
 def _label(
@@ -197,21 +208,20 @@ def classify(request: Request, services: Services) -> dict[str, Any]:
     version = MODEL.of(request)
     classifier = services.classifier(max_age_s=MODEL_MAX_AGE_S, version=version)
 
-    def said(photo: SentPhoto, max_bytes: int) -> tuple[dict[str, Any], int]:
-        data = _bytes_sent(photo, services, max_bytes=max_bytes)
+    def said(data: bytes) -> dict[str, Any]:
         found = _see(data, classifier, top_k=top_k).classification
-        return found.at_least(threshold).to_dict(), len(data)
+        return found.at_least(threshold).to_dict()
 
     if not sent.several:
-        return said(sent.photos[0], MAX_BYTES)[0]
+        return said(_bytes_sent(sent.photos[0], services, max_bytes=MAX_BYTES))
     answers, left = [], MAX_BYTES
     for photo in sent.photos:
         try:
-            answered, size = said(photo, left)
+            data = _bytes_sent(photo, services, max_bytes=left)
+            left -= len(data)  # one that is no image was read, too
+            answers.append(said(data))
         except (RequestError, UnreadableImageError, NotFoundError) as error:
-            answered, size = problem_of(error), 0
-        answers.append(answered)
-        left -= size
+            answers.append(problem_of(error))
     return {"images": answers}
 
 

@@ -441,6 +441,8 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request('{"image": 5}', JSON), 400, "expected one text, image or s3_key"),
         (request('{"s3_key": "\\ud800"}', JSON), 400, "that are no JSON: 'utf-8' codec"),
         (request('{"\\udfff": 1}', JSON), 400, "that are no JSON: 'utf-8' codec"),
+        (request(b'{"s3_key": "\xed\xa0\x80"}', JSON), 400, "that are no JSON: 'utf-8' codec"),
+        (request('{"s3_key": "\\ud800"}'.encode("utf-16"), JSON), 400, "that are no JSON: 'utf-8'"),
         (request('{"s3_key": ""}', JSON), 400, "expected one text, image or s3_key"),
         (request('{"s3_key": "images/a.jpg"}', JSON), 400, "s3_key 'images/a.jpg'; expected one"),
         (request(json.dumps({"s3_key": "x" * 1025}), JSON), 400, "expected one text"),
@@ -632,6 +634,17 @@ def test_stored_photos_of_too_many_bytes_together_are_not_all_read(
     assert (third["status"], third["detail"]) == (
         413, "'uploads/c' of 15 bytes is too large to be read; at most 1 are read"
     )  # fmt: skip
+
+
+def test_a_photo_that_was_read_counts_although_it_is_none(
+    services: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.classify.handler.MAX_BYTES", 16)
+    services.store("uploads/a", b"no image at all", bucket="uploads")
+    services.store("uploads/b", b"chairs 0.9 blue", bucket="uploads")
+    event = listed({"s3_key": "uploads/a"}, {"s3_key": "uploads/b"})
+    statuses = [one["status"] for one in answer(event, services)["images"]]
+    assert statuses == [422, 413]
 
 
 @pytest.mark.parametrize(("model", "status"), [("m9", 404), ("", 503)])
@@ -866,6 +879,18 @@ def test_photos_are_counted_by_day_in_one_write_a_batch(services: Fixture) -> No
     assert sum(one.unknown for one in days) == 2
     assert sum(one.unreadable for one in days) == 1
     assert {one.model_version for one in days} == {"m1"}
+
+
+def test_photos_are_labelled_although_their_day_cannot_be_counted(
+    services: Fixture, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    services.days = DayTable("no-such-table")
+    services.store("a", b"chairs 0.9 blue", bucket="uploads")
+    assert services.arrive("a", bucket="uploads") == {"batchItemFailures": []}
+    assert len(rows("labels")) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum("DayNotCounted" in line for line in lines) == 1
+    assert "day not counted" in caplog.text
 
 
 def test_what_no_model_saw_counts_for_no_day(services: Fixture) -> None:

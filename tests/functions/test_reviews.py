@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from advisor.aws.catalog import CatalogTables
-from advisor.aws.clients import client
+from advisor.aws.clients import client, table
 from advisor.aws.days import DayTable
 from advisor.aws.doubts import DOUBTS, DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
@@ -265,6 +266,38 @@ def test_pins_are_read_at_most_once_a_minute(call: Call) -> None:
     assert pins.get() == {}
     call("POST /reviews/matches", {"one": one, "other": two, "same": True})
     assert pins.get() == {}
+
+
+def test_the_pins_of_before_stay_while_the_table_cannot_be_read(
+    call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = sell("one", "t"), sell("two", "t")
+    call("POST /reviews/matches", {"one": one, "other": two, "same": True})
+    pins = MatchPins(REVIEWS, max_age_s=0)
+    before = pins.get()
+    throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
+
+    def refused(**_: Any) -> None:
+        raise throttled
+
+    monkeypatch.setattr(table("reviews"), "query", refused)
+    assert pins.get() == before == {one: {two: True}, two: {one: True}}
+    assert "the pins of before stay in use" in caplog.text
+    with pytest.raises(ClientError, match="Throttling"):
+        MatchPins(REVIEWS).get()
+
+
+def test_decisions_that_are_never_answered_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
+        asked.append(RequestItems)
+        assert len(asked) < 10
+        return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    asked: list[Any] = []
+    monkeypatch.setattr(table("reviews").meta.client, "batch_get_item", nothing)
+    monkeypatch.setattr("advisor.aws.rows.time.sleep", lambda _: None)
+    with pytest.raises(TimeoutError, match="2 keys unanswered in 6 attempts"):
+        REVIEWS.decided(PHOTO, ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,9 @@ def json_object(body: bytes) -> dict[str, Any]:
     Raises: RequestError 400 if it is none.
     """
     try:
-        value = json.loads(body)
-        if b"\\u" in body:  # which may escape half of a UTF-16 pair: no table takes it
+        text = body.decode(json.detect_encoding(body))  # json.loads itself lets half a pair pass
+        value = json.loads(text)
+        if "\\u" in text:  # which may escape half of a UTF-16 pair: no table takes it
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"{len(body)} bytes that are no JSON: {error}") from error

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from advisor.aws.alerts import AlertTable
 from advisor.aws.clients import table
-from advisor.aws.rows import query_all, scan_all
+from advisor.aws.rows import get_all, query_all, scan_all
 from advisor.catalog.alerts import Seen
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.prices import judge, photos_differ, price_of
@@ -26,8 +26,6 @@ from advisor.crawling.items import Item
 from advisor.errors import NotFoundError
 
 GTIN_INDEX: Final = "by_gtin"
-BATCH: Final = 100  # keys that one BatchGetItem takes
-BATCH_ATTEMPTS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -87,12 +85,8 @@ class CatalogTables:
         self, product_ids: Iterable[str], *, sleep: Callable[[float], None] = time.sleep
     ) -> dict[str, Product]:
         """The products of these ids; ids that there are not are left out."""
-        wanted = list(dict.fromkeys(product_ids))
-        rows = (
-            row
-            for start in range(0, len(wanted), BATCH)
-            for row in self._get_batch(wanted[start : start + BATCH], sleep=sleep)
-        )
+        keys = [{"product_id": one} for one in dict.fromkeys(product_ids)]
+        rows = get_all(self.products_table, keys, sleep=sleep)
         return {product.product_id: product for product in map(_product, rows)}
 
     def all(self) -> Iterator[Product]:
@@ -152,22 +146,6 @@ class CatalogTables:
         except NotFoundError:
             return False
         return photos_differ(before.images, item.images)
-
-    def _get_batch(
-        self, product_ids: list[str], *, sleep: Callable[[float], None]
-    ) -> Iterator[dict[str, Any]]:
-        """One BatchGetItem, asked again (0.05, 0.1, ... s later) for what it left unanswered."""
-        resource = table(self.products_table).meta.client
-        asked = {self.products_table: {"Keys": [{"product_id": one} for one in product_ids]}}
-        for attempt in range(BATCH_ATTEMPTS):
-            answer = resource.batch_get_item(RequestItems=asked)
-            yield from answer["Responses"].get(self.products_table, ())
-            asked = answer.get("UnprocessedKeys") or {}
-            if not asked:
-                return
-            sleep(0.05 * 2**attempt)
-        left = len(asked[self.products_table]["Keys"])
-        raise TimeoutError(f"DynamoDB left {left} keys unanswered in {BATCH_ATTEMPTS} attempts")
 
 
 def _product(row: dict[str, Any]) -> Product:

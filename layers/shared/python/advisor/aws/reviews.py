@@ -5,16 +5,17 @@ reviews   kind ("photo", "match"), about -> the decision, by whom and when; inde
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.clients import table
-from advisor.aws.rows import query_all
+from advisor.aws.rows import get_all, query_all
 from advisor.catalog.pins import Pins, pins_of
 
 PHOTO: Final = "photo"
@@ -22,7 +23,6 @@ MATCH: Final = "match"
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 BY_TIME: Final = "by_time"
-_BATCH: Final = 100  # keys that one BatchGetItem takes
 _PINS_MAX_AGE_S: Final = 60.0
 
 
@@ -82,17 +82,8 @@ class ReviewTable:
 
     def decided(self, kind: str, abouts: Collection[str]) -> set[str]:
         """Those of the ids that are decided."""
-        wanted = list(dict.fromkeys(abouts))
-        resource = table(self.name).meta.client
-        found: set[str] = set()
-        for start in range(0, len(wanted), _BATCH):
-            keys = [_key(kind, one) for one in wanted[start : start + _BATCH]]
-            asked = {self.name: {"Keys": keys, "ConsistentRead": True}}
-            while asked:
-                answer = resource.batch_get_item(RequestItems=asked)
-                found.update(row["about"] for row in answer["Responses"].get(self.name, ()))
-                asked = answer.get("UnprocessedKeys") or {}
-        return found
+        keys = [_key(kind, one) for one in dict.fromkeys(abouts)]
+        return {row["about"] for row in get_all(self.name, keys, consistent=True)}
 
     def latest(self, kind: str, limit: int) -> list[Decision]:
         """The decisions made last, newest first."""
@@ -126,23 +117,37 @@ def pairs(decisions: Iterable[Decision]) -> Iterator[dict[str, Any]]:
 
 
 class MatchPins:
-    """Which products people said are one, as it was known at most a minute ago."""
+    """Which products people said are one, as it was known at most a minute ago.
+
+    While the table cannot be read, as it was known before.
+    """
 
     def __init__(self, reviews: ReviewTable, *, max_age_s: float = _PINS_MAX_AGE_S) -> None:
         """max_age_s: the table is asked at most so often."""
         self._reviews = reviews
         self._max_age_s = max_age_s
         self._checked_at = float("-inf")
-        self._pins: Pins = {}
+        self._pins: Pins | None = None
 
     def get(self) -> Pins:
-        """The pins."""
+        """The pins.
+
+        Raises: botocore's errors if the table cannot be read and never was.
+        """
         now = time.monotonic()
-        if now - self._checked_at >= self._max_age_s:
-            decided = pairs(self._reviews.all(MATCH))
-            self._pins = pins_of((one["one"], one["other"], one["same"]) for one in decided)
+        if self._pins is None or now - self._checked_at >= self._max_age_s:
+            try:
+                self._pins = self._read()
+            except (ClientError, BotoCoreError):
+                if self._pins is None:
+                    raise
+                logging.getLogger(__name__).exception("the pins of before stay in use")
             self._checked_at = now
         return self._pins
+
+    def _read(self) -> Pins:
+        decided = pairs(self._reviews.all(MATCH))
+        return pins_of((one["one"], one["other"], one["same"]) for one in decided)
 
 
 def _key(kind: str, about: str) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from advisor.aws.clients import table
+
+_BATCH: Final = 100  # keys that one BatchGetItem takes
+_ATTEMPTS: Final = 6
 
 
 def query_all(table_name: str, **query: Any) -> Iterator[dict[str, Any]]:
@@ -27,3 +31,31 @@ def scan_all(table_name: str) -> Iterator[dict[str, Any]]:
         if "LastEvaluatedKey" not in answer:
             return
         more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def get_all(
+    table_name: str,
+    keys: Sequence[dict[str, Any]],
+    *,
+    consistent: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[dict[str, Any]]:
+    """The rows of these keys, each key named once; keys that there are not are left out.
+
+    What a BatchGetItem leaves unanswered is asked for again, 0.05, 0.1, ... s later.
+    Raises: TimeoutError if DynamoDB leaves keys unanswered again and again.
+    """
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        asked: dict[str, Any] = {table_name: {"Keys": batch, "ConsistentRead": consistent}}
+        for attempt in range(_ATTEMPTS):
+            answer = table(table_name).meta.client.batch_get_item(RequestItems=asked)
+            yield from answer["Responses"].get(table_name, ())
+            asked = answer.get("UnprocessedKeys") or {}
+            if not asked:
+                break
+            if attempt + 1 < _ATTEMPTS:
+                sleep(0.05 * 2**attempt)
+        else:
+            left = len(asked[table_name]["Keys"])
+            raise TimeoutError(f"DynamoDB left {left} keys unanswered in {_ATTEMPTS} attempts")
