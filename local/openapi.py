@@ -153,7 +153,7 @@ class LikeAnswer(TypedDict):
 class ProductAnswer(TypedDict):
     """A product as its shop's page said, and every shop's offer of it, cheapest first.
 
-    photo_urls: of the photos we keep, good for an hour.
+    photo_urls: of the photos we keep, good for an hour. match: what the offers were matched by.
     """
 
     product_id: str
@@ -176,6 +176,8 @@ class ProductAnswer(TypedDict):
     page: NotRequired[str]
     extractor: NotRequired[str]
     photo_urls: list[str]
+    match: str
+    confidence: str
     offers: list[OfferAnswer]
 
 

@@ -22,7 +22,7 @@ from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.watching import count_cold_start
 from advisor.catalog.listing import Page, Query
-from advisor.catalog.matching import group
+from advisor.catalog.matching import Group, group
 from advisor.catalog.pins import partners_of
 from advisor.catalog.products import Offer, PricePoint, Product, cheapest_first
 from advisor.crawling.currencies import CURRENCIES
@@ -167,10 +167,13 @@ def categories(_request: Request, services: Services) -> dict[str, Any]:
 def product(request: Request, services: Services) -> dict[str, Any]:
     """A product as its shop's page said when it was last seen, and every shop's offer of it."""
     found = services.catalog.get(request.id("product_id"))
-    offers = cheapest_first(Offer.of(one) for one in _same_product(found, services))
+    same, matched = _same_product(found, services)
+    offers = cheapest_first(Offer.of(one) for one in same)
     photos = photos_of(services.data_bucket, found.item)
     return found.to_dict() | {
         "photo_urls": [address(place) for place in photos],
+        "match": str(matched.reason) if matched.reason else "",
+        "confidence": str(matched.confidence) if matched.confidence else "",
         "offers": [offer.to_dict(lambda _: None) for offer in offers],
     }
 
@@ -223,16 +226,17 @@ def _with_photo_url(listed: dict[str, Any], services: Services) -> dict[str, Any
     return listed | {"photo_url": address(place) if photo else None}
 
 
-def _same_product(found: Product, services: Services) -> list[Product]:
+def _same_product(found: Product, services: Services) -> tuple[list[Product], Group]:
     """The product, what other shops sell under its GTIN where the names agree, and what a person
-    said is the same."""
+    said is the same; and what they were matched by."""
     catalog, pins = services.catalog, services.pins.get()
     others = {one.product_id: one for one in catalog.by_gtin(found.item.gtin)}
     others |= catalog.get_many(partners_of([found.product_id, *others], pins))
     products = [found, *(one for one in others.values() if one.product_id != found.product_id)]
     items = [one.item for one in products]
     grouping = group(items, photo_similarity=lambda *_: None, pins=pins)
-    return [products[at] for at in grouping.groups[0].members]
+    own = grouping.groups[0]
+    return [products[at] for at in own.members], own
 
 
 def _none_of(catalog: CatalogTables, product_id: str) -> list[PricePoint]:

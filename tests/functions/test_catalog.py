@@ -98,6 +98,8 @@ def test_gives_a_product_whose_id_holds_a_slash_and_other_letters() -> None:
         "observed_at": "2026-11-01T10:00:00+00:00",
         "run_id": "r1",
         "photo_urls": [],
+        "match": "",
+        "confidence": "",
         "offers": [
             {
                 "product_id": "one:AB/12 é", "shop": "one", "title": "Wooden <b>Stool</b>",
@@ -123,6 +125,7 @@ def test_gives_every_shops_offer_of_a_product_cheapest_first() -> None:
         ("two", 8900),
         ("one", 9900),
     ]
+    assert (found["match"], found["confidence"]) == ("gtin", "high")
 
 
 def test_gives_the_addresses_of_the_products_stored_photos_and_of_no_others() -> None:
@@ -149,7 +152,9 @@ def test_an_offer_that_a_person_called_the_same_is_among_the_offers() -> None:
     ReviewTable("reviews").put(
         Decision(kind=MATCH, about="x", said=SAME, by="ann", at="2026", seen=seen)
     )
-    assert [one["shop"] for one in answer(event)["offers"]] == ["two", "one"]
+    found = answer(event)
+    assert [one["shop"] for one in found["offers"]] == ["two", "one"]
+    assert (found["match"], found["confidence"]) == ("person", "high")
 
 
 def test_takes_ids_that_come_still_encoded() -> None:

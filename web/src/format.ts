@@ -1,4 +1,4 @@
-import type { Offer, Suggestion } from "./types.js";
+import type { Match, Offer } from "./types.js";
 
 const NOT_TO_BE_HAD = "out_of_stock";
 const OLD_DAYS = 30;
@@ -93,7 +93,7 @@ export function similarityText(similarity: number): string {
 }
 
 /** Why offers of several shops are held to be one product. */
-export function matchText(match: Suggestion["match"], shops: number): string {
+export function matchText(match: Match, shops: number): string {
   if (shops < 2) return "In one shop";
   const where = `In ${shops} shops`;
   if (match === "gtin") return `${where}, matched by barcode number`;

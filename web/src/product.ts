@@ -19,6 +19,7 @@ import { figuresOf, inOneCurrency } from "./history.js";
 import { announce, empty, fill } from "./states.js";
 import {
   type Like,
+  type Match,
   type Offer,
   type PriceHistory,
   type PricePoint,
@@ -113,7 +114,6 @@ function offersOf(found: Product, alike: Like | null): HTMLElement {
   const offers = cheapestFirst([...found.offers, ...more]);
   const marked = cheapest(offers);
   const several = currenciesOf(offers).length > 1;
-  const match = more.length ? (alike?.product?.match ?? "") : offers.length > 1 ? "gtin" : "";
   const shops = new Set(offers.map((offer) => offer.shop)).size;
   return make(
     "div",
@@ -133,11 +133,18 @@ function offersOf(found: Product, alike: Like | null): HTMLElement {
     make("p", {
       class: "note",
       text: [
-        matchText(match, shops),
+        matchText(more.length ? matchOfAll(found, alike) : found.match, shops),
         several ? "prices in different currencies are not ranked against each other" : "",
       ].filter(Boolean).join(" · "),
     }),
   );
+}
+
+/** What all the offers were matched by, where the photo and the name found each of them. */
+function matchOfAll(found: Product, alike: Like | null): Match {
+  const ids = new Set(alike?.product?.offers.map((offer) => offer.product_id));
+  const all = found.offers.every((offer) => ids.has(offer.product_id));
+  return all ? (alike?.product?.match ?? "") : "";
 }
 
 function offerRow(offer: Offer, isCheapest: boolean, several: boolean): HTMLElement {

@@ -40,9 +40,12 @@ export interface Suggestion {
   /** Whether the photo asked for shows this product itself. */
   same: boolean;
   photo_url: string | null;
-  match: "gtin" | "mpn" | "name" | "person" | "";
+  match: Match;
   offers: Offer[];
 }
+
+/** What offers were matched by; empty for a single one. */
+export type Match = "gtin" | "mpn" | "name" | "person" | "";
 
 export interface Offer {
   product_id: string;
@@ -107,6 +110,7 @@ export interface Product {
   url: string;
   observed_at: string;
   photo_urls: string[];
+  match: Match;
   offers: Offer[];
 }
 

@@ -258,6 +258,13 @@ def test_what_a_person_calls_one_product_is_joined_whatever_else_is_said() -> No
     assert grouping.groups[0].confidence is Confidence.HIGH
 
 
+def test_what_needed_a_persons_word_is_not_said_to_be_matched_by_its_code() -> None:
+    items = [item("Tent", gtin=GTIN), item("Tent", shop="two", gtin=GTIN), item("Zelt", shop="x")]
+    pins = pins_of([("x:Zelt", "one:Tent", True)])
+    grouping = group(items, photo_similarity=lambda *_: None, pins=pins)
+    assert joined(grouping) == [((0, 1, 2), Reason.PERSON)]
+
+
 def test_what_a_person_tells_apart_is_not_joined_by_way_of_a_third_offer() -> None:
     items = [item("Orchid", shop) for shop in ("one", "two", "three")]
     pins = pins_of([("one:Orchid", "three:Orchid", False)])

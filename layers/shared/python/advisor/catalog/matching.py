@@ -91,7 +91,8 @@ class Match:
 class Group:
     """Items that are one product: their indexes, in order.
 
-    reason, confidence: the weakest of the matches that were needed; None for a single item.
+    reason: PERSON where a person's word was needed, else the weakest of the matches that were;
+    confidence: the weakest. None for a single item.
     """
 
     members: tuple[int, ...]
@@ -294,7 +295,11 @@ def group(
         groups=tuple(
             Group(
                 members=members,
-                reason=min((one.reason for one in needed[index]), default=None),
+                reason=min(
+                    (one.reason for one in needed[index]),
+                    key=lambda reason: (reason is not Reason.PERSON, reason),
+                    default=None,
+                ),
                 confidence=min((one.confidence for one in needed[index]), default=None),
             )
             for index, members in product_of.items()
