@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import table
@@ -25,6 +25,12 @@ from local.cloud import Cloud
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
 from tests.e2e.browsing import DESKTOP, PHONE, Visit
 
+KEPT = {"kind": "photo", "about": "-", "said": "-", "by": "-", "at": "", "seen": {}}
+RUNNING = {
+    "run_id": "r", "shop": "bazaar", "status": "running", "finish_reason": "", "started_at": "",
+    "pages": 1, "items": 0, "photos": 0, "errors": 0, "todo": 9, "errors_by_reason": {},
+    "dropped_by_reason": {},
+}  # fmt: skip
 NOTHING = {"photos": [], "waiting": 0, "labels": [], "model_version": ""}
 
 
@@ -124,9 +130,95 @@ def test_a_key_that_is_not_accepted_is_told_in_a_sentence(visit: Visit) -> None:
     page.get_by_label("Access key ID").fill("AKIAWRONG")
     page.get_by_label("Secret access key").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("This key is not accepted. Check the key")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "This key is not accepted for /crawls. Check the key"
+    )
     expect(page.locator("#desk")).to_be_hidden()
     visit.forgive("403")
+
+
+def test_what_a_key_may_not_call_is_told_in_its_place_and_the_key_is_kept(visit: Visit) -> None:
+    """Somebody who may review opens the other page, with the same key."""
+    page = sign_in(visit, "review.html")
+    page.route(
+        re.compile("/(crawls|days|why)"),
+        lambda route: route.fulfill(status=403, json={"message": "Forbidden"}),
+    )
+    visit.go("operations.html")
+    for place, route in (("#crawls", "/crawls"), ("#days", "/days")):
+        expect(page.locator(place)).to_contain_text(f"This key is not accepted for {route}")
+    expect(page.locator("#days")).to_contain_text("its policy allows execute-api:Invoke there")
+    page.get_by_label("Address of a page or photo").fill("https://one.example/")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator("#why")).to_contain_text("This key is not accepted for /why")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    visit.go("review.html")
+    expect(page.locator("#desk")).to_be_visible()
+    visit.forgive("403")
+
+
+def test_a_crawl_that_a_key_may_not_pause_is_said_so(visit: Visit) -> None:
+    visit.page.route(
+        re.compile("/crawls$"),
+        lambda route: route.fulfill(json={"crawls": [RUNNING]}),
+    )
+    visit.page.route(
+        re.compile("/pause$"),
+        lambda route: route.fulfill(status=403, json={"message": "Forbidden"}),
+    )
+    page = sign_in(visit, "operations.html")
+    page.get_by_role("button", name="Pause the crawl of bazaar").click()
+    expect(page.get_by_role("alert")).to_contain_text("This key is not accepted for /crawls.")
+    expect(page.get_by_role("rowheader", name="bazaar")).to_be_visible()
+    visit.forgive("403")
+
+
+def test_a_match_stays_that_comes_while_the_decision_on_a_photo_is_sent(
+    visit: Visit, unsure: list[str], doubtful: tuple[str, str]
+) -> None:
+    assert unsure
+    assert doubtful
+    page = sign_in(visit, "review.html")
+    expect(page.get_by_role("heading", name="What does this photo show?")).to_be_visible()
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile("/reviews/photos/"), keep)
+    with page.expect_request(re.compile("/reviews/photos/")):
+        page.keyboard.press("Enter")
+    page.get_by_role("link", name="Same product?").click()
+    expect(page.get_by_role("heading", name="Are these the same product?")).to_be_visible()
+    held[0].fulfill(json=KEPT)
+    expect(page.locator("#announcer")).to_contain_text("Kept")
+    expect(page.locator(".side")).to_have_count(2)
+    expect(page.locator("#progress")).to_have_text("1 to go")
+
+
+def test_undo_after_the_list_came_anew_counts_right(visit: Visit, unsure: list[str]) -> None:
+    page = visit.page
+    pages = iter(range(2))
+
+    def one_at_a_time(route: Route) -> None:
+        found = route.fetch().json()
+        at = next(pages)
+        route.fulfill(json=found | {"photos": found["photos"][at : at + 1], "waiting": 2 - at})
+
+    assert len(unsure) == 2
+    page.route(re.compile(r"/reviews/photos\?"), one_at_a_time)
+    page.route(
+        re.compile("/reviews/photos/"),
+        lambda route: route.fulfill(
+            json=KEPT if route.request.method == "POST" else {"undone": True}
+        ),
+    )
+    sign_in(visit, "review.html")
+    expect(page.locator("#progress")).to_have_text("2 to go")
+    page.keyboard.press("Enter")
+    expect(page.locator("#progress")).to_have_text("1 to go")
+    page.keyboard.press("u")
+    expect(page.locator("#progress")).to_have_text("2 to go")
 
 
 def test_photos_are_confirmed_corrected_and_undone_by_one_key_each(

@@ -4,7 +4,7 @@ import { byId, make } from "./dom.js";
 import { countText, webAddress } from "./format.js";
 import { modelShown } from "./model-view.js";
 import { type Run, isDays, isEvaluation, isRun, isRuns, isWhy } from "./operations-types.js";
-import { askSigned, signIn, signInAgain } from "./signed.js";
+import { askSigned, signIn } from "./signed.js";
 import { announce, button, empty, fill, troubleOf } from "./states.js";
 
 const LOOK_AGAIN_MS = 4_000;
@@ -13,6 +13,7 @@ const RUNS_SHOWN = 20;
 
 const modelPlace = byId("model", HTMLElement);
 const crawlsPlace = byId("crawls", HTMLElement);
+const crawlsTold = byId("crawls-told", HTMLElement);
 const whyPlace = byId("why", HTMLElement);
 const whyForm = byId("why-form", HTMLFormElement);
 const whyUrl = byId("why-url", HTMLInputElement);
@@ -32,7 +33,7 @@ function loadModel(): void {
 
 function loadCrawls(): void {
   clearTimeout(again);
-  void fill(crawlsPlace, (signal) => signed(askSigned("crawls", isRuns, { signal })), ({ crawls }) => crawlsShown(crawls), {
+  void fill(crawlsPlace, (signal) => askSigned("crawls", isRuns, { signal }), ({ crawls }) => crawlsShown(crawls), {
     note: "Looking up the crawls",
     keep: true,
   });
@@ -119,12 +120,13 @@ function ways(run: Run): HTMLElement {
 }
 
 async function changeRun(run: Run, what: string): Promise<void> {
+  crawlsTold.textContent = "";
   try {
-    const { status } = await signed(askSigned(`crawls/${run.run_id}/${what}`, isRun, { method: "POST", body: "{}" }));
+    const { status } = await askSigned(`crawls/${run.run_id}/${what}`, isRun, { method: "POST", body: "{}" });
     announce(`The crawl of ${run.shop} is ${status}.`);
   } catch (error) {
     const { title, detail } = troubleOf(error);
-    announce(`${title}. ${detail}`);
+    crawlsTold.textContent = `${title}. ${detail}`;
   }
   (document.activeElement as HTMLElement | null)?.blur();
   loadCrawls();
@@ -142,7 +144,7 @@ whyForm.addEventListener("submit", (event) => {
   }
   void fill(
     whyPlace,
-    (signal) => signed(askSigned("why", isWhy, { query: { url }, signal })),
+    (signal) => askSigned("why", isWhy, { query: { url }, signal }),
     ({ why }) => make("ul", { class: "list" }, ...why.map((text) => make("li", { text }))),
     {
       note: "Reading what the crawls left",
@@ -154,20 +156,13 @@ whyForm.addEventListener("submit", (event) => {
 function loadDays(): void {
   void fill(
     daysPlace,
-    (signal) => signed(askSigned("days", isDays, { query: { days: DAYS }, signal })),
+    (signal) => askSigned("days", isDays, { query: { days: DAYS }, signal }),
     ({ days }) =>
       days.length
         ? daysShown(days)
         : empty("No photos yet", `None was classified in the last ${countText(Number(DAYS), "day", "days")}.`),
     { note: "Looking up the days" },
   );
-}
-
-function signed<T>(asked: Promise<T>): Promise<T> {
-  return asked.catch((error: unknown) => {
-    signInAgain(error);
-    throw error;
-  });
 }
 
 function timeText(iso: string): string {

@@ -12,7 +12,7 @@ import {
   isDoubtfulPhotos,
   isUndone,
 } from "./review-types.js";
-import { askSigned, signIn, signInAgain } from "./signed.js";
+import { askSigned, signIn } from "./signed.js";
 import { announce, button, empty, fill, troubleOf } from "./states.js";
 
 const PAGE = "50";
@@ -34,7 +34,7 @@ let labels: string[] = [];
 let waiting = 0;
 let done = 0;
 let sending = false;
-const undoable: Task[] = []; // decided here, the latest last
+let undoable: Task[] = []; // decided since the page or the kind was opened, the latest last
 
 const kind = (): Kind => (location.hash === "#matches" ? "match" : "photo");
 
@@ -45,13 +45,11 @@ function load(): void {
     else link.removeAttribute("aria-current");
   }
   progress.textContent = "";
-  undoable.length = 0;
+  undoable = [];
   done = 0;
   void fill(
     place,
-    async (signal) => {
-      await (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal)).catch(refused);
-    },
+    (signal) => (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal)),
     current,
     { note: "Looking up what waits" },
   );
@@ -68,11 +66,6 @@ async function loadMatches(signal: AbortSignal): Promise<void> {
   const found = await askSigned("reviews/matches", isDoubtfulMatches, { query: { limit: PAGE }, signal });
   tasks = found.matches.map((about) => ({ kind: "match", about }));
   ({ waiting } = found);
-}
-
-function refused(error: unknown): never {
-  signInAgain(error);
-  throw error;
 }
 
 /** The first of what waits, or that nothing does. */
@@ -129,6 +122,7 @@ function show(): void {
 function decide(said: string): void {
   const [task] = tasks;
   if (!task || sending) return;
+  const sitting = undoable;
   void send(async () => {
     await (task.kind === "photo"
       ? askSigned(`reviews/photos/${task.about.image_id}`, isDecision, {
@@ -143,10 +137,12 @@ function decide(said: string): void {
             same: said === "same",
           }),
         }));
-    tasks.shift();
+    announce(`Kept: ${said}.`);
+    if (sitting !== undoable) return; // other tasks were opened meanwhile
+    tasks = tasks.filter((one) => one !== task);
     undoable.push(task);
     done += 1;
-    announce(`Kept: ${said}.`);
+    show();
   });
 }
 
@@ -162,12 +158,16 @@ function skip(): void {
 function undo(): void {
   const task = undoable[undoable.length - 1];
   if (!task || sending) return;
+  const sitting = undoable;
   void send(async () => {
     await takeBack(task.kind, task.kind === "photo" ? task.about.image_id : task.about.match_id);
-    undoable.pop();
-    tasks.unshift(task);
-    done -= 1;
     announce("Undone.");
+    if (sitting !== undoable) return; // other tasks were opened meanwhile
+    undoable.pop();
+    tasks = [task, ...tasks];
+    if (done) done -= 1;
+    else waiting += 1; // it was decided before the list came anew
+    show();
   });
 }
 
@@ -182,10 +182,8 @@ async function send(work: () => Promise<void>): Promise<void> {
   place.setAttribute("aria-busy", "true");
   try {
     await work();
-    show();
     loadDecided();
   } catch (error) {
-    signInAgain(error);
     const { title, detail } = troubleOf(error);
     place.querySelector(".wrong")?.remove();
     place.append(

@@ -31,15 +31,17 @@ export async function askSigned<T>(
     return await ask(asked, is, { ...init, headers });
   } catch (error) {
     if (error instanceof Trouble && error.status === REFUSED) {
-      throw new Trouble("This key is not accepted", NOT_ACCEPTED, REFUSED, true);
+      // API Gateway says the same of a wrong key and of one that may not call this: so do we.
+      const [route = ""] = path.split("/");
+      throw new Trouble(`This key is not accepted for /${route}`, NOT_ACCEPTED, REFUSED, true);
     }
     throw error;
   }
 }
 
 const NOT_ACCEPTED =
-  "Check the key and its secret, that it may call this service (execute-api:Invoke), and that " +
-  "this computer's clock is right.";
+  "Check the key and its secret, that its policy allows execute-api:Invoke there, and that this " +
+  "computer's clock is right.";
 
 function kept(): Key | null {
   const text = sessionStorage.getItem(KEPT_AS);
@@ -71,14 +73,6 @@ export function signIn(check: () => Promise<unknown>, open: () => void): void {
     location.reload(); // nothing of what was shown is left
   });
   show();
-}
-
-/** Forget a key that is not accepted any more, and ask for another one. */
-export function signInAgain(error: unknown): void {
-  if (error instanceof Trouble && error.status === REFUSED && kept()) {
-    sessionStorage.removeItem(KEPT_AS);
-    location.reload();
-  }
 }
 
 function form(check: () => Promise<unknown>, entered: () => void): HTMLElement {
