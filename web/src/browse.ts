@@ -30,16 +30,17 @@ let known: Categories = { categories: [], currencies: [] };
 let allCategories = false; // whether the long list of categories is shown whole
 let typing: ReturnType<typeof setTimeout> | undefined;
 
-/** How a change enters the history: as a step to go back from, or in place of the one before. */
-type Step = "push" | "replace";
-
-function want(changes: Partial<Wanted>, step: Step = "push"): void {
+/**
+ * Look for something else: a step of the history to go back from.
+ * typedIn: the field in which it is typed; what is typed on there takes the place of the step.
+ */
+function want(changes: Partial<Wanted>, typedIn = ""): void {
   wanted = { ...wanted, ...changes };
   if ((wanted.min || wanted.max) && !wanted.currency) wanted.currency = known.currencies[0] ?? "";
-  const state = { typing: step === "replace" || "q" in changes };
+  const goesOn = typedIn !== "" && (history.state as { typedIn?: string } | null)?.typedIn === typedIn;
   const address = location.pathname + searchOf(wanted);
-  if (step === "push") history.pushState(state, "", address);
-  else history.replaceState(state, "", address);
+  if (goesOn) history.replaceState({ typedIn }, "", address);
+  else history.pushState({ typedIn }, "", address);
   show();
 }
 
@@ -230,19 +231,16 @@ function leaveOut(without: Partial<Wanted>): void {
   words.focus({ preventScroll: true });
 }
 
-/** Typing is one step of the history, however many letters it has. */
-function typed(changes: Partial<Wanted>): void {
+/** Typing in a field is one step of the history, however many letters it has. */
+function typed(field: HTMLInputElement, changes: Partial<Wanted>): void {
   clearTimeout(typing);
-  typing = setTimeout(() => {
-    const going = (history.state as { typing?: boolean } | null)?.typing === true;
-    want(changes, going ? "replace" : "push");
-  }, TYPING_MS);
+  typing = setTimeout(() => want(changes, field.id), TYPING_MS);
 }
 
 function listen(): void {
-  words.addEventListener("input", () => typed({ q: words.value }));
+  words.addEventListener("input", () => typed(words, { q: words.value }));
   for (const field of [least, most]) {
-    field.addEventListener("input", () => typed({ min: least.value, max: most.value }));
+    field.addEventListener("input", () => typed(field, { min: least.value, max: most.value }));
   }
   shop.addEventListener("change", () => want({ shop: shop.value }));
   currency.addEventListener("change", () => want({ currency: currency.value }));
@@ -250,7 +248,9 @@ function listen(): void {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
-    if (words.value !== wanted.q) want({ q: words.value });
+    if (words.value !== wanted.q) want({ q: words.value }, words.id);
+    const [min, max] = [least.value, most.value];
+    if (min !== wanted.min || max !== wanted.max) want({ min, max }, document.activeElement?.id);
   });
   addEventListener("popstate", () => {
     clearTimeout(typing);
