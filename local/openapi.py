@@ -291,10 +291,14 @@ class EvaluationAnswer(TypedDict):
 
 
 class WhyAnswer(TypedDict):
-    """Sentences on whether and why an address was fetched."""
+    """Sentences on whether and why an address was fetched.
+
+    crawls: how many of the newest crawls the answer is of, at most 3.
+    """
 
     url: str
     why: list[str]
+    crawls: int
 
 
 class DaysAnswer(TypedDict):
@@ -310,7 +314,7 @@ class HealthAnswer(TypedDict):
 
 
 class CrawlsAnswer(TypedDict):
-    """The crawls that have not expired, newest first."""
+    """The newest crawls of those that have not expired, newest first."""
 
     crawls: list[RunStatus]
 

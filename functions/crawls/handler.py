@@ -22,12 +22,14 @@ from advisor.crawling.messages import KINDS, request_key
 from advisor.crawling.urls import is_web_url, site_of
 from advisor.crawling.visits import explain
 from advisor.errors import NotFoundError, RequestError, UsageError
-from advisor.http import Request, Words
+from advisor.http import Request, Whole, Words
 from advisor.settings import Settings
 from advisor.uploads import json_object
 
 logger = Logger()
 URL: Final = Words(name="url", about="an address of a shop, as https://shop.example/p/1")
+LIMIT: Final = Whole(name="limit", about="how many at most", default=20, least=1, most=100)
+WHY_RUNS: Final = 3  # whose records one request reads
 SHOP: Final = Words(name="shop", about="whose crawls; those of the address's site, if not given")
 
 
@@ -52,9 +54,10 @@ def handler(
     return serve(event, ROUTES, service(), logger=logger)
 
 
-def list_crawls(_request: Request, service: CrawlService) -> dict[str, Any]:
-    """All crawls that have not expired, newest first."""
-    return {"crawls": [asdict(run) for run in list_runs(service.frontier_table)]}
+def list_crawls(request: Request, service: CrawlService) -> dict[str, Any]:
+    """The newest crawls of those that have not expired, newest first."""
+    runs = list_runs(service.frontier_table, LIMIT.of(request))
+    return {"crawls": [asdict(run) for run in runs]}
 
 
 def start(request: Request, service: CrawlService) -> Answered:
@@ -106,7 +109,7 @@ def _change(
 
 
 def why(request: Request, service: CrawlService) -> dict[str, Any]:
-    """Tell whether and why an address was or was not fetched, by the newest crawl that knows it."""
+    """Tell whether and why an address was or was not fetched, by the newest 3 crawls."""
     url, shop = URL.of(request), SHOP.of(request)
     if not is_web_url(url):
         raise RequestError(
@@ -122,13 +125,15 @@ def why(request: Request, service: CrawlService) -> dict[str, Any]:
         whose = f"shop {shop[:100]!r}" if shop else f"site {site_of(url)!r}"
         raise NotFoundError(f"no crawl is known of the {whose}")
     keys = [request_key(kind, url) for kind in KINDS]
-    return {"url": url, "why": explain(url, *find_remote(service.bucket, runs, keys))}
+    newest = runs[:WHY_RUNS]
+    told = explain(url, *find_remote(service.bucket, newest, keys))
+    return {"url": url, "why": told, "crawls": len(newest)}
 
 
 _CHANGE: Final = (404, 409, 429)
 ROUTES: Final = {
     "GET /why": Route(answers=why, query=(URL, SHOP), refuses=(400, 404, 429)),
-    "GET /crawls": Route(answers=list_crawls, refuses=(429,)),
+    "GET /crawls": Route(answers=list_crawls, query=(LIMIT,), refuses=(400, 429)),
     "POST /crawls": Route(answers=start, takes=Body.CRAWL, good=(201, 409), refuses=(400, 429)),
     "GET /crawls/{run_id}": Route(answers=show, refuses=(404, 429)),
     "POST /crawls/{run_id}/pause": Route(answers=pause, refuses=_CHANGE),

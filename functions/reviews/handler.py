@@ -32,6 +32,7 @@ LIMIT: Final = Whole(name="limit", about="how many at most", default=20, least=1
 DAYS: Final = Whole(name="days", about="how many, today's last", default=30, least=1, most=366)
 KIND: Final = Choice(name="kind", about="of photos, or of matches", words=(PHOTO, MATCH))
 MAX_LABEL_CHARS: Final = 200
+PAIRS_READ: Final = 50  # at a time: 100 products are one BatchGetItem
 _MATCH_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -200,14 +201,17 @@ def matches(request: Request, use: Services) -> dict[str, Any]:
     """Pairs of offers that may be one product, and nothing is sure enough to show them as one."""
     limit = LIMIT.of(request)
     doubtful = _undecided(use, MATCH, "match_id", use.doubts.matches())
-    chosen = doubtful[:limit]
-    ids = (one[side] for one in chosen for side in ("one", "other"))
-    products = use.catalog.get_many(ids)
-    shown = [
-        one | {side: _side(one, side, products, use) for side in ("one", "other")}
-        for one in chosen
-        if one["one"] in products and one["other"] in products
-    ]
+    shown: list[dict[str, Any]] = []
+    for start in range(0, len(doubtful), PAIRS_READ):  # of at most MOST_DOUBTS
+        pairs = doubtful[start : start + PAIRS_READ]
+        products = use.catalog.get_many(one[side] for one in pairs for side in ("one", "other"))
+        there = [one for one in pairs if one["one"] in products and one["other"] in products]
+        shown += [
+            one | {side: _side(one, side, products, use) for side in ("one", "other")}
+            for one in there[: limit - len(shown)]
+        ]
+        if len(shown) == limit:
+            break
     photos = ("one_photo", "other_photo")
     return {
         "matches": [{name: one[name] for name in one if name not in photos} for one in shown],

@@ -246,11 +246,13 @@ def routed(call: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def send(method: str, url: str, *, headers: dict[str, str], data: str, timeout: int) -> Any:
         assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=")
         assert "/eu-central-1/execute-api/aws4_request" in headers["Authorization"]
-        _, run_id, *action = [*url.partition("/api/")[2].split("/"), ""][:3]
+        path, _, text = url.partition("/api/")[2].partition("?")
+        _, run_id, *action = [*path.split("/"), ""][:3]
         action = [one for one in action if one]
         route = "/".join(["/crawls", *(["{run_id}"] if run_id else []), *action])
         seen.append(f"{method} {route}")
-        status, told = call(seen[-1], json.loads(data) if data else None, run_id)
+        query = dict([text.split("=")]) if text else None
+        status, told = call(seen[-1], json.loads(data) if data else None, run_id, query)
         answer = requests.Response()
         answer.status_code = status
         answer._content = json.dumps(told).encode()
@@ -303,6 +305,22 @@ def test_tells_why_an_address_was_or_was_not_fetched(call: Call, service: CrawlS
     shop_name = read_run(service.frontier_table, call("GET /crawls")[1]["crawls"][0]["run_id"]).shop
     status, other = call("GET /why", query={"url": "https://elsewhere.example/", "shop": shop_name})
     assert (status, "of another site" in other["why"][0]) == (200, True)
+
+
+def test_the_newest_crawls_are_listed_and_asked_why(call: Call, service: CrawlService) -> None:
+    with serving(shop_of(1)) as shop:
+        runs = []
+        for _ in range(4):
+            runs.append(start(call, shop))
+            work_off(service)
+        _, answer = call("GET /crawls", query={"limit": "2"})
+        assert {run["run_id"] for run in answer["crawls"]} <= set(runs)
+        assert len(answer["crawls"]) == 2
+        assert len(call("GET /crawls")[1]["crawls"]) == 4
+        status, problem = call("GET /crawls", query={"limit": "101"})
+        assert (status, problem["detail"]) == (400, "limit is '101'; expected 1 to 100")
+        _, told = call("GET /why", query={"url": f"{shop.url}/nobody/links/here"})
+        assert (told["crawls"], "never seen" in told["why"][0]) == (3, True)
 
 
 @pytest.mark.parametrize(

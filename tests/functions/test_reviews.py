@@ -242,6 +242,14 @@ def test_a_doubtful_match_is_shown_with_both_offers(call: Call) -> None:
     }  # fmt: skip
 
 
+def test_pairs_of_products_that_are_gone_take_no_places(call: Call) -> None:
+    one, two = sell("one", "t"), sell("two", "t")
+    gone = [doubt(one, f"two:gone{number}") for number in range(60)]
+    put(DOUBTS, {"matches": [*gone, doubt(one, two), doubt(two, one)]})
+    answer = call("GET /reviews/matches", query={"limit": "1"})[1]
+    assert [shown["match_id"] for shown in answer["matches"]] == [match_id(one, two)]
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_a_decided_match_is_pinned_until_it_is_undone(call: Call, same: bool) -> None:
     one, two = sell("one", "t"), sell("two", "t")

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from boto3.dynamodb.conditions import Key
@@ -78,10 +79,10 @@ def read_run(table_name: str, run_id: str) -> RunStatus:
     return _status(table_name, row)
 
 
-def list_runs(table_name: str) -> list[RunStatus]:
-    """All runs that have not expired, newest first."""
+def list_runs(table_name: str, limit: int | None = None) -> list[RunStatus]:
+    """The runs that have not expired, newest first; all of them, or at most limit."""
     rows = query(table_name, Key("pk").eq(_RUNS), ScanIndexForward=False)
-    return [_status(table_name, row) for row in rows]
+    return [_status(table_name, row) for row in islice(rows, limit)]
 
 
 def is_running(table_name: str, run_id: str) -> bool:

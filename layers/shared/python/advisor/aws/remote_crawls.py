@@ -68,8 +68,8 @@ class RemoteCrawls:
         return self._call("POST", "crawls", asked, accepted=(200, 201, 409))
 
     def all(self) -> list[dict[str, Any]]:
-        """All runs that have not expired, newest first."""
-        runs: list[dict[str, Any]] = self._call("GET", "crawls")["crawls"]
+        """The newest 100 of the runs that have not expired, newest first."""
+        runs: list[dict[str, Any]] = self._call("GET", "crawls?limit=100")["crawls"]
         return runs
 
     def status(self, run_id: str) -> dict[str, Any]:
