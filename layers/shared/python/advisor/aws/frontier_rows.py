@@ -139,23 +139,6 @@ def get(table_name: str, key: Row) -> Row | None:
     return row
 
 
-def get_all(table_name: str, keys: Iterable[Row], projection: str) -> Iterator[Row]:
-    """Those rows that exist, 100 a request; keys must differ."""
-    client = db(table_name)
-    for some in _batched(list(keys), 100):
-        asked: Row = {
-            table_name: {
-                "Keys": list(some),
-                "ConsistentRead": True,
-                "ProjectionExpression": projection,
-            }
-        }
-        while asked:
-            answer = client.batch_get_item(RequestItems=asked)
-            yield from answer["Responses"].get(table_name, [])
-            asked = answer.get("UnprocessedKeys") or {}
-
-
 def query(table_name: str, condition: ConditionBase, **options: Any) -> Iterator[Row]:
     """All rows of a condition on the keys, read as they are asked for."""
     options = {"ConsistentRead": True, **options, "KeyConditionExpression": condition}

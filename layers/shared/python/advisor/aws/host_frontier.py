@@ -30,7 +30,6 @@ from advisor.aws.frontier_rows import (
     claimed_rows,
     db,
     due_key,
-    get_all,
     key_digest,
     put_all,
     query,
@@ -39,6 +38,7 @@ from advisor.aws.frontier_rows import (
     todo_rows,
 )
 from advisor.aws.leases import Lease, save_host_state
+from advisor.aws.rows import get_all
 from advisor.crawling.frontier import HostState, Settlement
 from advisor.crawling.messages import Kind, Request
 
@@ -104,7 +104,8 @@ class HostFrontier:
         asked = {key for key in keys if key not in self._cache}
         packed = {key for key in asked if key.startswith(_PACKED)}
         rows = {seen_key(self._run_id, key)["pk"]: key for key in asked - packed}
-        found = get_all(self._table, [{"pk": pk, "sk": ONLY} for pk in rows], "pk")
+        keyed = [{"pk": pk, "sk": ONLY} for pk in rows]
+        found = get_all(self._table, keyed, consistent=True, projection="pk")
         seen = {rows[str(row["pk"])] for row in found}
         self._remember(seen)
         if packed:
@@ -205,10 +206,8 @@ class HostFrontier:
         keys = {
             one.key: seen_key(self._run_id, one.key) for one in todo.requests if one.kind != "photo"
         }
-        claimed = {
-            str(row["pk"]): str(row.get("claimed_by", ""))
-            for row in get_all(self._table, keys.values(), "pk, claimed_by")
-        }
+        rows = get_all(self._table, [*keys.values()], consistent=True, projection="pk, claimed_by")
+        claimed = {str(row["pk"]): str(row.get("claimed_by", "")) for row in rows}
         own = []
         for one in todo.requests:
             owner = claimed.get(keys[one.key]["pk"], "") if one.key in keys else todo.batch

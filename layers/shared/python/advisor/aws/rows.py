@@ -38,6 +38,7 @@ def get_all(
     keys: Sequence[dict[str, Any]],
     *,
     consistent: bool = False,
+    projection: str = "",
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[dict[str, Any]]:
     """The rows of these keys, each key named once; keys that there are not are left out.
@@ -47,7 +48,10 @@ def get_all(
     """
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
-        asked: dict[str, Any] = {table_name: {"Keys": batch, "ConsistentRead": consistent}}
+        wanted: dict[str, Any] = {"Keys": batch, "ConsistentRead": consistent}
+        if projection:
+            wanted["ProjectionExpression"] = projection
+        asked: dict[str, Any] = {table_name: wanted}
         for attempt in range(_ATTEMPTS):
             answer = table(table_name).meta.client.batch_get_item(RequestItems=asked)
             yield from answer["Responses"].get(table_name, ())
