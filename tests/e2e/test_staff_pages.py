@@ -49,9 +49,8 @@ def unsure(browser: Browser, demo: Demo, cloud: Cloud) -> Iterator[list[str]]:
     """Two photos that the model in use is less sure of than of any other: their ids."""
     del browser  # without one nothing needs to be deployed
     labels = LabelTable(cloud["LabelsTable"])
-    [example] = [
-        row for row in table(cloud["LabelsTable"]).scan()["Items"] if row.get("product_id")
-    ][:1]
+    stored = table(cloud["LabelsTable"]).scan()["Items"]
+    example = next(row for row in stored if row.get("product_id") and len(row.get("labels", ())) > 1)
     names = [str(one["label"]) for one in example["labels"]]
     rows = [
         LabelRow(

@@ -22,7 +22,7 @@ Kind = Literal["page", "photo", "sitemap", "robots"]
 # A path with or without a query, no "//host", no "." or ".." to resolve.
 _SEGMENT = r"\w[\w~%,+@-]*(?:\.\w[\w~%,+@-]*)*"
 # No two ways to match a text, or a page could make it slow.
-_PATH = rf"/(?:{_SEGMENT}/)*+(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
+_PATH = rf"/(?:{_SEGMENT}/)*(?:{_SEGMENT})?(?:\?[\w/~%=&.,+:@-]+)?"
 _ROOTED = re.compile(_PATH, re.ASCII)
 _WHOLE = re.compile(rf"https?://[\w.-]+(?::\d+)?{_PATH}", re.ASCII)
 _BASE = re.compile("<base", re.IGNORECASE)
