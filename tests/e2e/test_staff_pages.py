@@ -50,7 +50,9 @@ def unsure(browser: Browser, demo: Demo, cloud: Cloud) -> Iterator[list[str]]:
     del browser  # without one nothing needs to be deployed
     labels = LabelTable(cloud["LabelsTable"])
     stored = table(cloud["LabelsTable"]).scan()["Items"]
-    example = next(row for row in stored if row.get("product_id") and len(row.get("labels", ())) > 1)
+    example = next(
+        row for row in stored if row.get("product_id") and len(row.get("labels", ())) > 1
+    )
     names = [str(one["label"]) for one in example["labels"]]
     rows = [
         LabelRow(
