@@ -27,19 +27,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # numpy reads it when it is imported
-os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+import numpy as np
+from PIL import Image
+from threadpoolctl import threadpool_limits
 
-import numpy as np  # noqa: E402 (after the above)
-from PIL import Image  # noqa: E402 (with it)
-
-from advisor.aws import clients  # noqa: E402 (numpy)
-from advisor.aws.photos import PhotoPlace, announcement  # noqa: E402 (numpy)
-from advisor.vision.classifier import Classifier, Prediction  # noqa: E402 (numpy)
-from benchmarks import cold_start, model  # noqa: E402 (numpy)
-from benchmarks.prices import AS_OF, usd  # noqa: E402 (with them)
-from functions.classify.handler import Services, handler  # noqa: E402 (numpy)
+from advisor.aws import clients
+from advisor.aws.photos import PhotoPlace, announcement
+from advisor.vision.classifier import Classifier, Prediction
+from benchmarks import cold_start, model
+from benchmarks.prices import AS_OF, usd
+from functions.classify.handler import Services, handler
 
 WARM_MS: Final = 10.0
 TIMES_FASTER: Final = 8.0
@@ -67,27 +64,31 @@ def main() -> None:
     parser.add_argument("--cold-starts", type=int, default=9)
     parser.add_argument("--warm", action="store_true", help="without cold starts")
     given = parser.parse_args()
+    with threadpool_limits(1):  # as the deployed functions have it
+        warm(given.rounds)
+    if not given.warm:
+        cold_start.report(given.cold_starts)
+
+
+def warm(rounds: int) -> None:
+    """Measure and print what a warm function takes and costs."""
     photo = model.photos(1)[0]
     classifier = Classifier.load(model.untrained().bundle)
     print(f"a JPEG of {model.PHOTO[0]}x{model.PHOTO[1]}, {len(photo)} bytes")
-    ours, plain = in_turns(
-        given.rounds, lambda: classifier.predict(photo), plain_way(photo, classifier)
-    )
+    ours, plain = in_turns(rounds, lambda: classifier.predict(photo), plain_way(photo, classifier))
     faster = plain.cpu / ours.cpu
     print(f"bytes to ranked labels      {ours}; goal: {WARM_MS:.0f} ms")
     print(f"the plain way               {plain}: {faster:.1f} times as long; goal: {TIMES_FASTER}")
     services, event = fakes(classifier.predict(photo)), cold_start.http_event(photo)
     text, batch = json.dumps(event), json.dumps(sqs_event())
     request, message = in_turns(
-        given.rounds,
+        rounds,
         lambda: json.dumps(handler(json.loads(text), None, services=lambda: services)),
         lambda: json.dumps(handler(json.loads(batch), None, services=lambda: services)),
     )
     print(f"the handler, HTTP           {request}; goal: {OVERHEAD_MS:.0f} ms")
     print(f"the handler, S3 by SQS      {message}; with boto3's part of reading the photo")
     costs(request=ours.cpu + request.cpu, upload=ours.cpu + message.cpu)
-    if not given.warm:
-        cold_start.report(given.cold_starts)
 
 
 def in_turns(rounds: int, *ways: Callable[[], object]) -> tuple[Took, ...]:
@@ -107,6 +108,7 @@ def in_turns(rounds: int, *ways: Callable[[], object]) -> tuple[Took, ...]:
 
 def plain_way(photo: bytes, classifier: Classifier) -> Callable[[], list[tuple[str, float]]]:
     """What a first version does: the whole photo, and TensorFlow."""
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

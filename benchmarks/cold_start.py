@@ -24,7 +24,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from advisor.settings import PREFIX, Settings
 from advisor.vision.bundle_info import read_info
@@ -44,7 +44,7 @@ SHOWN: Final = 12
 class Models(Bucket):
     """S3's GetObject and HeadObject for models."""
 
-    asked: list[str] = []  # noqa: RUF012 (of all requests of the program)
+    asked: ClassVar[list[str]] = []  # of all requests of the program
 
     def end_headers(self) -> None:
         """Objects have an ETag."""

@@ -121,19 +121,21 @@ def _function(bundle: Path) -> None:
         def add(self, *_: Any, **__: Any) -> None:
             """Count nothing."""
 
-    rows, days = Rows(), Days()
+    rows: Any = Rows()
+    days: Any = Days()
+    unused: Any = None
     client("sqs")
     table("labels")
     classifier = Classifier.load(bundle)
-    services: Any = Services(
+    services = Services(
         data_bucket="data",
         uploads_bucket="uploads",
         classifier=lambda **_: classifier,
-        catalog=None,  # type: ignore[arg-type]  # uploads need none
-        labels=rows,  # type: ignore[arg-type]  # stands in for the table
-        embeddings=None,  # type: ignore[arg-type]  # uploads need none
-        pins=None,  # type: ignore[arg-type]  # uploads need none
-        days=days,  # type: ignore[arg-type]  # stands in for the table
+        catalog=unused,
+        labels=rows,
+        embeddings=unused,
+        pins=unused,
+        days=days,
     )
     say = sys.stdout.write
     say(json.dumps({"mb": _peak_mb()}) + "\n")

@@ -18,18 +18,19 @@ from advisor.vision.images import decode
 from tests.images import icc
 
 HERE = Path(__file__).parent
-GOLDEN = HERE / "golden.npz"
+GOLDEN = HERE / "golden"
 SUFFIXES = frozenset({".jpg", ".png", ".webp", ".gif", ".avif"})
 ORIENTATION = 0x0112
 
 
 def main() -> None:
-    """Write the photos, then the golden arrays of all of them."""
+    """Write the photos, then the golden array of each as a PNG, for people to look at, too."""
     make_photos(HERE)
     (HERE / "hostile" / "lying.avif").write_bytes(lying_avif())
     photos = sorted(path for path in HERE.iterdir() if path.suffix in SUFFIXES)
-    arrays = {photo.name: decode(photo.read_bytes()) for photo in photos}
-    np.savez_compressed(GOLDEN, allow_pickle=False, **arrays)
+    for photo in photos:
+        pixels = decode(photo.read_bytes())
+        Image.fromarray(pixels).save(GOLDEN / f"{photo.name}.png", optimize=True)
 
 
 def make_photos(folder: Path) -> None:
