@@ -36,12 +36,13 @@ from advisor.aws.photos import PhotoPlace, announcement
 from advisor.vision.classifier import Classifier, Prediction
 from benchmarks import cold_start, model
 from benchmarks.prices import AS_OF, usd
+from benchmarks.services import stand_ins
 from functions.classify.handler import Services, handler
+from infra.layers import ONE_CORE_MB
 
 WARM_MS: Final = 10.0
 TIMES_FASTER: Final = 8.0
 OVERHEAD_MS: Final = 3.0
-ONE_VCPU_MB: Final = 1769  # where Lambda gives a whole one; below and above in proportion
 MEMORY_MB: Final = (512, 1024, 1769, 2048, 3008)
 KEY: Final = "uploads/photo.jpg"
 
@@ -142,27 +143,6 @@ class Answering:
         return self.prediction
 
 
-class Rows(dict[str, Any]):
-    """The labels table."""
-
-    name = "labels"
-
-    def get(self, *_: Any) -> Any:
-        """Nothing is known."""
-        return None
-
-    def put(self, row: Any) -> None:
-        """Keep it."""
-        self[row.image_id] = row
-
-
-class Days:
-    """The days table."""
-
-    def add(self, *_: Any, **__: Any) -> None:
-        """Count nothing."""
-
-
 def fakes(prediction: Prediction) -> Services:
     """What the handler works with, each part as fast as can be; S3 answers inside boto3."""
     from botocore.awsrequest import AWSResponse
@@ -183,20 +163,7 @@ def fakes(prediction: Prediction) -> Services:
         return AWSResponse("http://127.0.0.1:9", 200, headers, Raw(photo))
 
     clients.client("s3").meta.events.register("before-send.s3.GetObject", answer)
-    answering = Answering(prediction)
-    rows: Any = Rows()
-    unused: Any = None
-    days: Any = Days()
-    return Services(
-        data_bucket="data",
-        uploads_bucket="uploads",
-        classifier=lambda **_: answering,
-        catalog=unused,
-        labels=rows,
-        embeddings=unused,
-        pins=unused,
-        days=days,
-    )
+    return stand_ins(Answering(prediction))[0]
 
 
 def sqs_event() -> dict[str, Any]:
@@ -210,7 +177,7 @@ def costs(*, request: float, upload: float) -> None:
     print(f"\nUSD for 1,000 ({AS_OF}):\n{'':>10}{'ms':>8}{'requests':>12}{'ms':>8}{'uploads':>12}")
     for memory in MEMORY_MB:
         # One thread: more than one vCPU makes nothing faster. Billed by the millisecond.
-        slower = max(1.0, ONE_VCPU_MB / memory)
+        slower = max(1.0, ONE_CORE_MB / memory)
         asked, uploaded = (int(one * slower) + 1 for one in (request, upload))
         one = usd({**lambda_counts(asked, memory), "API Gateway requests": 1})
         # S3 tells SQS; a batch of ten is received and deleted by two requests.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 import tempfile
 import threading
 from collections import Counter
@@ -32,12 +31,12 @@ from advisor.vision.model_folder import ModelFolder
 from advisor.vision.publishing import publish
 from benchmarks import model
 from benchmarks.hostile_images import Bucket
+from benchmarks.processes import children, cpu_s, peak_mb
 from infra.layers import ONE_CORE, PROCESS
 from local.lambda_runtime import Function, running_function, target
 
 GOAL_MS: Final = 350
 LAYERS: Final = ("shared", "base", "vision", "catalog")
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 SHOWN: Final = 12
 
 
@@ -66,13 +65,8 @@ class Process:
     @classmethod
     def of(cls, function: Function) -> Process:
         """By the kernel's word."""
-        threads = Path(f"/proc/{function.pid}/task").glob("*/children")
-        (child,) = " ".join(thread.read_text("ascii") for thread in threads).split()
-        process = Path(f"/proc/{child}")
-        user, system = process.joinpath("stat").read_text("utf-8").rpartition(")")[2].split()[11:13]
-        status = process.joinpath("status").read_text("ascii")
-        peak = int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
-        return cls(1000 * (int(user) + int(system)) / TICKS_PER_S, peak)
+        (child,) = children(function.pid)
+        return cls(1000 * cpu_s(child), peak_mb(child))
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def report(runs: int) -> None:
 def cold_start(environment: dict[str, str]) -> ColdStart:
     """One."""
     Models.asked.clear()
-    with function(environment) as (started, _):
+    with function(environment) as started:
         start = perf_counter()
         answer = started.invoke(http_event(model.photos(1)[0]))
         took = 1000 * (perf_counter() - start)
@@ -123,9 +117,9 @@ def cold_start(environment: dict[str, str]) -> ColdStart:
 
 def by_package(environment: dict[str, str]) -> list[tuple[str, float]]:
     """The packages whose modules take longest to import, in milliseconds of their own."""
-    with function(environment, "-X", "importtime") as (started, log):
+    with function(environment, "-X", "importtime") as started:
         started.invoke(http_event(model.photos(1)[0]))
-        text = log.read_text()
+        text = started.log.read_text()
     own: Counter[str] = Counter()
     for line in text.splitlines():
         if line.startswith("import time:") and "imported package" not in line:
@@ -144,7 +138,7 @@ def http_event(photo: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def function(environment: dict[str, str], *options: str) -> Iterator[tuple[Function, Path]]:
+def function(environment: dict[str, str], *options: str) -> Iterator[Function]:
     """The function, not started yet."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -152,7 +146,7 @@ def function(environment: dict[str, str], *options: str) -> Iterator[tuple[Funct
             "classify", LAYERS, Path(folder), environment=environment, options=options
         ) as started,
     ):
-        yield started, started.log
+        yield started
 
 
 @contextmanager

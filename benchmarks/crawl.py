@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.processes import children, peak_mb
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRAPY = "scrapy==2.19.0"
 ENVIRONMENT = ROOT / "build" / "benchmarks" / "scrapy"
@@ -106,11 +108,9 @@ def _peaks_mb(process: str) -> dict[str, float]:
     """The peaks so far of a process and those it started, by their ids (Linux tells them)."""
     found: dict[str, float] = {}
     with suppress(OSError, IndexError):  # it has ended
-        text = Path(f"/proc/{process}/status").read_text()
-        found[process] = int(text.split("VmHWM:")[1].split()[0]) / 1024
-        for children in Path(f"/proc/{process}/task").glob("*/children"):
-            for child in children.read_text().split():
-                found |= _peaks_mb(child)
+        found[process] = peak_mb(process)
+        for child in children(process):
+            found |= _peaks_mb(child)
     return found
 
 

@@ -20,10 +20,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from urllib.parse import quote
 
 from benchmarks import hostile_files
+from benchmarks.processes import peak_mb
 from infra.layers import PROCESS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,46 +99,15 @@ def _function(bundle: Path) -> None:
     from advisor.aws.clients import client, table
     from advisor.aws.watching import PhotoWatch
     from advisor.vision.classifier import Classifier
-    from functions.classify.handler import Services, label_photos
+    from benchmarks.services import stand_ins
+    from functions.classify.handler import label_photos
 
-    class Rows(dict[tuple[str, str], Any]):
-        """The labels table."""
-
-        name = "labels"
-        last: Any = None
-
-        def get(self, *_: Any) -> Any:
-            """Nothing is known."""
-            return None
-
-        def put(self, row: Any) -> None:
-            """Keep the last."""
-            self.last = row
-
-    class Days:
-        """The days table."""
-
-        def add(self, *_: Any, **__: Any) -> None:
-            """Count nothing."""
-
-    rows: Any = Rows()
-    days: Any = Days()
-    unused: Any = None
     client("sqs")
     table("labels")
     classifier = Classifier.load(bundle)
-    services = Services(
-        data_bucket="data",
-        uploads_bucket="uploads",
-        classifier=lambda **_: classifier,
-        catalog=unused,
-        labels=rows,
-        embeddings=unused,
-        pins=unused,
-        days=days,
-    )
+    services, rows = stand_ins(classifier)
     say = sys.stdout.write
-    say(json.dumps({"mb": _peak_mb()}) + "\n")
+    say(json.dumps({"mb": peak_mb("self")}) + "\n")
     for line in sys.stdin:
         name = line.strip()
         record = {
@@ -153,13 +122,8 @@ def _function(bundle: Path) -> None:
         took = perf_counter() - start
         row = rows.last
         said = "failed" if failed else row.reason or row.status
-        result = {"name": name, "mb": _peak_mb(), "s": took, "said": said, "failed": failed}
+        result = {"name": name, "mb": peak_mb("self"), "s": took, "said": said, "failed": failed}
         say(json.dumps(result) + "\n")
-
-
-def _peak_mb() -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ seconds, at most 2 processes, nothing among the dead letters.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from advisor.aws.clients import client, table
 from advisor.aws.models import ModelStore
 from advisor.vision.publishing import publish
 from benchmarks import model
+from benchmarks.processes import PROC, cpu_s
 from local import emulator as emulators
 from local.cloud import Cloud, deploy
 
@@ -45,7 +45,7 @@ def main() -> int:
         store = ModelStore(cloud["DataBucket"])
         publish(store, store.upload(bundle), force="a benchmark")
         _limit_workers(cloud, given.workers)
-        start, used = time.monotonic(), _seconds_of(workers(Path(name)))
+        start, used = time.monotonic(), sum(map(cpu_s, workers(Path(name))))
         with ThreadPoolExecutor(8) as threads:
             list(
                 threads.map(lambda number: _put(cloud, number, photos[number]), range(len(photos)))
@@ -57,7 +57,7 @@ def main() -> int:
             labelled = _labelled(cloud)
             time.sleep(0.2)
         took = time.monotonic() - start
-        used = _seconds_of(workers(Path(name))) - used
+        used = sum(map(cpu_s, workers(Path(name)))) - used
         dead = _waiting(cloud["DeadPhotosQueueUrl"])
     print(f"{labelled} of {len(photos)} uploads labelled in {took:.1f} s; goal: {GOAL_S} s")
     print(f"  put within {put:.1f} s; {most} processes, {used:.1f} s of their CPU time")
@@ -65,26 +65,17 @@ def main() -> int:
     return int(labelled < len(photos) or dead > 0)
 
 
-def workers(folder: Path) -> list[Path]:
-    """The classify function's processes in the emulator of a folder, as folders of /proc."""
+def workers(folder: Path) -> list[str]:
+    """The ids of the classify function's processes in the emulator of a folder."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in PROC.glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().decode(errors="replace")
         except OSError:  # it has ended
             continue
         if str(folder) in command and "Classify" in command:
-            found.append(process)
+            found.append(process.name)
     return found
-
-
-def _seconds_of(processes: list[Path]) -> float:
-
-    ticks = 0
-    for process in processes:
-        fields = (process / "stat").read_text("utf-8").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _limit_workers(cloud: Cloud, most: int) -> None:

@@ -13,9 +13,9 @@ from cli.terminal import echo
 @click.command()
 @click.argument("queues", nargs=-1, metavar="[QUEUE...]")
 @click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
-@click.option("--stack", help="Service stack, if it is not ProductsAdvisor-Service.")
+@click.option("--stack", default="ProductsAdvisor-Service", help="The stack of the functions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a queue, a line each.")
-def command(*, queues: tuple[str, ...], dry_run: bool, stack: str | None, as_json: bool) -> None:
+def command(*, queues: tuple[str, ...], dry_run: bool, stack: str, as_json: bool) -> None:
     """Send dead letters back to their QUEUE (photos, tokens; all, if none is named).
 
     Needs of SQS: on the dead-letter queue GetQueueAttributes, and unless --dry-run
@@ -28,9 +28,8 @@ def command(*, queues: tuple[str, ...], dry_run: bool, stack: str | None, as_jso
       advisor redrive photos
     """
     from advisor.aws.redrive import work_queues
-    from advisor.aws.stacks import SERVICE_STACK
 
-    found = {queue.name: queue for queue in work_queues(stack or SERVICE_STACK)}
+    found = {queue.name: queue for queue in work_queues(stack)}
     for name in queues:
         if name not in found:
             raise UsageError(f"no queue {name!r}; expected one of {', '.join(found)}")

@@ -27,10 +27,10 @@ def command(what: str, *, stack: str) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from advisor.aws.reviews import MATCH, PHOTO, ReviewTable, corrections, pairs
-    from advisor.aws.stacks import stack_outputs
+    from advisor.aws.stacks import stack_outputs, storage_stack_of
     from advisor.errors import UsageError
 
-    outputs = stack_outputs(stack.replace("-Service", "-Storage"))
+    outputs = stack_outputs(storage_stack_of(stack))
     reviews = ReviewTable(outputs["ReviewsTable"])
     try:
         lines = (

@@ -114,7 +114,7 @@ PROCESS = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 
 # And those with one core at most: numpy's linear algebra starts no threads, which would only wait
 # for work and take a third of numpy's import (88 ms of CPU time instead of 130).
-ONE_CORE_MB = 1769
+ONE_CORE_MB = 1769  # where Lambda gives a whole one; below and above in proportion
 ONE_CORE = {"OPENBLAS_NUM_THREADS": "1"}
 
 LAYERS = ("shared", "base", "vision", "catalog", "crawl")

@@ -21,7 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.layers import LAYERS, LayerFolder
+from infra.layers import LAYERS, ONE_CORE_MB, LayerFolder
 from infra.python_function import PythonFunction
 from infra.shops import ScheduledShop
 from infra.storage_stack import StorageStack
@@ -318,7 +318,7 @@ class ServiceStack(Stack):
                 "days_table": storage.days.table_name,
             },
             timeout_s=CLASSIFY_TIMEOUT_S,
-            memory_mb=1769,  # one whole vCPU
+            memory_mb=ONE_CORE_MB,
             concurrency=CLASSIFY_CONCURRENCY,
             description="Labels photos, finds similar products",
             disk_mb=INDEX_DISK_MB,

@@ -41,6 +41,7 @@ SAM = ROOT / ".sam" / "venv"
 RUNTIME: Final = ("awslambdaric", "boto3")  # of what Lambda's Python brings, what we use
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 30
+CALL_TIMEOUT_S: Final = 120
 
 
 @dataclass(frozen=True)
@@ -54,25 +55,21 @@ class Function:
     pid: int
     log: Path
 
-    def invoke(self, event: Mapping[str, Any], *, timeout_s: float = 120) -> Any:
+    def invoke(self, event: Mapping[str, Any]) -> Any:
         """The answer to one event.
 
         Raises: UsageError with the function's own words, if it failed.
         """
-        body = self.post(json.dumps(event).encode(), timeout_s=timeout_s)
-        answer = json.loads(body or b"null")
+        connection = HTTPConnection(HOST, self.port, timeout=CALL_TIMEOUT_S)
+        try:
+            path = "/2015-03-31/functions/function/invocations"
+            connection.request("POST", path, json.dumps(event).encode())
+            answer = json.loads(connection.getresponse().read() or b"null")
+        finally:
+            connection.close()
         if isinstance(answer, dict) and "errorMessage" in answer:
             raise UsageError(f"{answer.get('errorType')}: {answer['errorMessage']} ({self.log})")
         return answer
-
-    def post(self, event: bytes, *, timeout_s: float = 120) -> bytes:
-        """As invoke, of encoded JSON and unasked whether it failed."""
-        connection = HTTPConnection(HOST, self.port, timeout=timeout_s)
-        try:
-            connection.request("POST", "/2015-03-31/functions/function/invocations", event)
-            return connection.getresponse().read()
-        finally:
-            connection.close()
 
 
 def target() -> Target:
@@ -102,7 +99,7 @@ def running_function(
     _link_layers(opt, [build_layer(layer, here) / "python" for layer in layers])
     task = ROOT / "functions" / name
     path = (task, opt, _runtime_packages(here))
-    port, api_port = _free_ports(2)
+    port, api_port = free_ports(2)
     command = [emulator, "--log-level", "error"]
     command += ["--runtime-interface-emulator-address", f"{HOST}:{port}"]
     command += ["--runtime-api-address", f"{HOST}:{api_port}"]
@@ -166,7 +163,8 @@ def _link_layers(opt: Path, layers: Sequence[Path]) -> None:
                 link.symlink_to(entry)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports of loopback that nothing listens on, all of them different."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

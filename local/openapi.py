@@ -619,7 +619,7 @@ def _signed(name: str, route: Route[Any]) -> Any:
         for one in re.findall(r"{(\w+)}", name)
     ]
     of_query = [
-        inspect.Parameter(one.name, only, default=_default(one), annotation=_annotation(one))
+        inspect.Parameter(one.name, only, default=one.default, annotation=_annotation(one))
         for one in route.query
     ]
 
@@ -639,14 +639,6 @@ def _annotation(parameter: Parameter) -> Any:
     if isinstance(parameter, Choice):
         return Annotated[Literal[parameter.words], Query(description=about)]
     return Annotated[str, Query(description=about)]
-
-
-def _default(parameter: Parameter) -> Any:
-    if isinstance(parameter, Whole):
-        return parameter.default
-    if isinstance(parameter, Choice):
-        return parameter.words[0]
-    return 0 if isinstance(parameter, Share) else ""
 
 
 def _responses(name: str, route: Route[Any]) -> dict[int, Any]:

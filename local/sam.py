@@ -33,7 +33,7 @@ from advisor.vision.publishing import publish
 from local import emulator as emulators
 from local.cloud import Cloud, deploy
 from local.emulator import Emulator
-from local.lambda_runtime import SAM
+from local.lambda_runtime import SAM, free_ports
 from local.processes import interrupt_on_signals, running_program
 
 ROOT: Final = emulators.ROOT
@@ -290,9 +290,7 @@ def _invoke(name: str, ids: Mapping[str, str], common: list[str], env: dict[str,
 
 
 def _ask_api(common: list[str], env: dict[str, str]) -> bool:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     photo = base64.b64encode(_photo()).decode()
     with (FOLDER / "api.log").open("wb") as log, running_program(
         sam("local", "start-api", "--port", str(port), *common),

@@ -49,10 +49,10 @@ def cached_graph(
     Raises: BackboneError if the weights are no backbone, a gate is not passed, or TensorFlow
         is needed and not installed.
     """
+    converter = _converter()
     written, converted = (
-        cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
-        for by in (f"written {VERSION}", _converter())
-        for recipe in [f"{weights.sha256} {weights.kind.value} {by} {precision} 2"]
+        _graph_path(cache, f"{weights.sha256} {weights.kind.value} {by} {precision} 2")
+        for by in (f"written {VERSION}", converter)
     )
     for path in (written, converted):
         if path.is_file():
@@ -60,7 +60,7 @@ def cached_graph(
             return path.read_bytes()
     graph, path = written_graph(weights, precision), written
     if graph is None:
-        if not _converter():
+        if not converter:
             raise BackboneError(
                 f"{weights.name} needs TensorFlow: pip install 'products-advisor[train]'"
             )
@@ -71,6 +71,10 @@ def cached_graph(
     partial.write_bytes(graph)
     partial.replace(path)
     return graph
+
+
+def _graph_path(cache: Path, recipe: str) -> Path:
+    return cache / "graphs" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.tflite"
 
 
 def make_bundle(

@@ -52,14 +52,14 @@ def difference(
     distance = float((np.linalg.norm(got - want, axis=1) / lengths).max())
     if not distance <= EMBEDDING_TOLERANCE[precision]:  # also true of NaN
         return (
-            f"the converted graph's embeddings differ from Keras' by {distance:.3g} of their "
+            f"the graph's embeddings differ from those of its layers by {distance:.3g} of their "
             f"length; at most {EMBEDDING_TOLERANCE[precision]} is allowed"
         )
     got = np.stack([output.probabilities for output in outputs])
     away = float(np.abs(got - placeholder(want.shape[1]).probabilities(want)).max())
     if not away <= PARITY_TOLERANCE[precision]:
         return (
-            f"the converted graph's probabilities differ from Keras' by {away:.3g}; "
+            f"the graph's probabilities differ from those of its layers by {away:.3g}; "
             f"at most {PARITY_TOLERANCE[precision]} is allowed"
         )
     return ""

@@ -11,10 +11,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from advisor.aws.models import ModelStore
-from advisor.aws.photos import IMAGES, photos_under
+from advisor.aws.photos import category_of, photos_under
 from advisor.aws.reviews import PHOTO, ReviewTable, corrections
 from advisor.errors import UsageError
-from advisor.naming import label_of
 from advisor.settings import Settings
 
 
@@ -54,10 +53,7 @@ def handler(
             "number of photos"
         )
     store = models()
-    counts = Counter(
-        label_of(place.key.removeprefix(IMAGES).partition("/")[0])
-        for place in photos_under(store.bucket)
-    )
+    counts = Counter(category_of(place.key) for place in photos_under(store.bucket))
     photos, before = counts.total(), store.scanned_photos()
     new = photos - before
     plan = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,14 +18,13 @@ from advisor.aws.days import DayTable
 from advisor.aws.doubts import DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.models import ModelStore
-from advisor.aws.photos import IMAGES, PhotoPlace, address
+from advisor.aws.photos import IMAGES, PhotoPlace, address, category_of
 from advisor.aws.reviews import DIFFERENT, MATCH, PHOTO, SAME, Decision, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.catalog.pins import match_id
 from advisor.catalog.products import Product
 from advisor.errors import NoModelError, NotFoundError, RequestError
 from advisor.http import Choice, Request, Whole
-from advisor.naming import label_of
 from advisor.settings import Settings
 from advisor.uploads import json_object
 
@@ -292,16 +292,13 @@ def decisions(request: Request, use: Services) -> dict[str, Any]:
     kind = KIND.of(request)
     learned: dict[str, Any] = {}
     if kind == PHOTO:
-        try:
+        with suppress(NoModelError):
             version = use.models.current().version
-            learned = use.models.read_info(version)["data"].get("corrections") or {}
-            learned = learned | {"model_version": version}
-        except NoModelError:
-            learned = {}
-    until = learned.get("until", "")
+            counted = use.models.read_info(version)["data"].get("corrections") or {}
+            learned = {**counted, "model_version": version}
     return {
         "decisions": [
-            one.to_dict() | ({"used_by": _used_by(one, until, learned)} if kind == PHOTO else {})
+            one.to_dict() | ({"used_by": _used_by(one, learned)} if kind == PHOTO else {})
             for one in use.reviews.latest(kind, limit)
         ],
         "learned": learned,
@@ -314,8 +311,8 @@ def days(request: Request, use: Services) -> dict[str, Any]:
     return {"days": [asdict(one) for one in use.days.since(first)]}
 
 
-def _used_by(decision: Decision, until: str, learned: Mapping[str, Any]) -> str:
-    return str(learned["model_version"]) if decision.at <= until else ""
+def _used_by(decision: Decision, learned: Mapping[str, Any]) -> str:
+    return str(learned["model_version"]) if decision.at <= learned.get("until", "") else ""
 
 
 def _undecided(
@@ -327,9 +324,7 @@ def _undecided(
 
 def _shop_label(row: LabelRow) -> str:
     """The category of the folder that the photo lies in; "" for an upload."""
-    if not row.key.startswith(IMAGES):
-        return ""
-    return label_of(row.key.removeprefix(IMAGES).partition("/")[0])
+    return category_of(row.key) if row.key.startswith(IMAGES) else ""
 
 
 def _now(use: Services) -> str:

@@ -869,7 +869,13 @@ def test_photos_are_counted_by_day_in_one_write_a_batch(services: Fixture) -> No
     for key, data in (("a", b"chairs 0.9 blue"), ("b", b"chairs 0.5 red"), ("c", b"no photo")):
         services.store(key, data, bucket="uploads")
     today = datetime.now(UTC).date()
+    writes: list[str] = []
+    calls = table("days").meta.client.meta.events
+    calls.register(
+        "before-call.dynamodb.UpdateItem", lambda params, **_: writes.append(str(params["body"]))
+    )
     services.arrive("a", "b", "c", bucket="uploads")
+    assert sum('"days"' in one for one in writes) == 1
     services.arrive("a", "b", bucket="uploads")  # seen before
     services.store("d", b"chairs 0.4 blue", bucket="uploads")
     services.arrive("d", "gone", bucket="uploads")

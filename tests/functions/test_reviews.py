@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -113,7 +114,8 @@ def test_the_photos_that_the_model_in_use_is_not_sure_of_the_least_sure_first(ca
         "title": "A b", "shop": "one", "url": "",
     }  # fmt: skip
     assert answer["photos"][1]["title"] == ""  # its product is gone
-    assert waiting(call, limit="1") == [first]
+    status, answer = call("GET /reviews/photos", query={"limit": "1"})
+    assert ([one["image_id"] for one in answer["photos"]], answer["waiting"]) == ([first], 2)
 
 
 def test_nothing_waits_before_a_model_is_published(call: Call) -> None:
@@ -216,6 +218,8 @@ def test_mis_shelved_photos_come_after_the_unsure_ones_each_once(call: Call) -> 
     assert (answer["waiting"], answer["photos"][1]["shop_label"]) == (2, "boots & co")
     call("POST /reviews/photos/{image_id}", {"label": "hats"}, image_id=sure)
     assert waiting(call) == [unsure]
+    call("DELETE /reviews/photos/{image_id}", image_id=sure)
+    assert [row.image_id for row in LABELS.to_review("m1")] == [unsure]  # sure of the other still
 
 
 def doubt(one: str, other: str, **more: Any) -> dict[str, Any]:
@@ -268,12 +272,15 @@ def test_a_decided_match_is_pinned_until_it_is_undone(call: Call, same: bool) ->
     assert call("GET /reviews/matches")[1]["waiting"] == 1
 
 
-def test_pins_are_read_at_most_once_a_minute(call: Call) -> None:
+def test_pins_are_read_once_a_minute(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = sell("one", "t"), sell("two", "t")
     pins = MatchPins(REVIEWS)
     assert pins.get() == {}
     call("POST /reviews/matches", {"one": one, "other": two, "same": True})
     assert pins.get() == {}
+    later = time.monotonic() + 61
+    monkeypatch.setattr("advisor.aws.remembered.time.monotonic", lambda: later)
+    assert pins.get() == {one: {two: True}, two: {one: True}}
 
 
 def test_the_pins_of_before_stay_while_the_table_cannot_be_read(

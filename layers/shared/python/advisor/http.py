@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from urllib.parse import unquote
 
 from advisor.errors import (
@@ -107,10 +107,11 @@ class Share:
 
     name: str
     about: str
+    default: ClassVar[float] = 0.0
 
     def of(self, request: Request) -> float:
         """Raises: RequestError 400 if it is none, or not from 0 to 1."""
-        text = request.query.get(self.name, "0")
+        text = request.query.get(self.name, str(self.default))
         try:
             value = float(text[:50])
         except ValueError:
@@ -128,9 +129,14 @@ class Choice:
     about: str
     words: tuple[str, ...]
 
+    @property
+    def default(self) -> str:
+        """What holds where the query string says nothing."""
+        return self.words[0]
+
     def of(self, request: Request) -> str:
         """Raises: RequestError 400 if it is none of them."""
-        text = request.query.get(self.name, self.words[0])
+        text = request.query.get(self.name, self.default)
         if text not in self.words:
             raise _refused(self.name, text, " or ".join(self.words))
         return text
@@ -142,10 +148,11 @@ class Words:
 
     name: str
     about: str
+    default: ClassVar[str] = ""
 
     def of(self, request: Request) -> str:
         """Any text."""
-        return request.query.get(self.name, "")
+        return request.query.get(self.name, self.default)
 
 
 Parameter = Whole[int] | Whole[None] | Share | Choice | Words

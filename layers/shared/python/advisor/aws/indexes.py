@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from advisor.aws.clients import client
 from advisor.aws.objects import read_json, remove_old
+from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.catalog.index import FILES, CategoryIndex, write_index
 from advisor.catalog.similarity import Shelf, SimilarPhoto, best_of_each_product
 from advisor.naming import path_segment
@@ -144,26 +144,18 @@ class IndexStore:
 class IndexedPhotos:
     """A `PhotoSearch` over the indexes in use, which a warm function keeps open."""
 
-    def __init__(self, store: IndexStore, *, max_age_s: float = 60.0) -> None:
+    def __init__(self, store: IndexStore, *, max_age_s: float = MAX_AGE_S) -> None:
         """max_age_s: whether others were published is asked at most so often."""
         self._store = store
-        self._max_age_s = max_age_s
-        self._checked_at = -max_age_s
         self._current: CurrentIndexes | None = None
+        self._remembered = Remembered("indexes", self._follow, max_age_s=max_age_s)
         self._open: dict[str, CategoryIndex] = {}
 
     @property
     def model_version(self) -> str:
         """The model whose embeddings can be searched for; "" before an index was built."""
-        now = time.monotonic()
-        if now - self._checked_at >= self._max_age_s:
-            fresh = self._store.current()
-            if fresh != self._current and fresh is not None:
-                prefixes = {one.prefix for one in fresh.categories.values()}
-                self._open = {at: one for at, one in self._open.items() if at in prefixes}
-                self._store.forget_others(fresh)
-            self._current, self._checked_at = fresh, now
-        return self._current.model_version if self._current else ""
+        current = self._remembered.get()
+        return current.model_version if current else ""
 
     def similar(
         self, labels: Sequence[str], query: npt.NDArray[np.float32], *, limit: int
@@ -179,6 +171,15 @@ class IndexedPhotos:
             )
         ]
         return best_of_each_product(found, limit=limit)
+
+    def _follow(self) -> CurrentIndexes | None:
+        fresh = self._store.current()
+        if fresh != self._current and fresh is not None:
+            prefixes = {one.prefix for one in fresh.categories.values()}
+            self._open = {at: one for at, one in self._open.items() if at in prefixes}
+            self._store.forget_others(fresh)
+        self._current = fresh
+        return fresh
 
     def _index(self, stored: StoredIndex) -> CategoryIndex:
         if stored.prefix not in self._open:

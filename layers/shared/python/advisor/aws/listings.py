@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 from advisor.aws.clients import client
 from advisor.aws.objects import read_json, remove_old
+from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.catalog.categories import Vote, disagreements, map_categories
 from advisor.catalog.listing import Listing, write_listing
 from advisor.catalog.products import Product
@@ -115,20 +115,20 @@ class ListingStore:
 class CurrentListing:
     """The list in use, which a warm function keeps open."""
 
-    def __init__(self, store: ListingStore, *, max_age_s: float = 60.0) -> None:
+    def __init__(self, store: ListingStore, *, max_age_s: float = MAX_AGE_S) -> None:
         """max_age_s: whether another one was made is asked at most so often."""
         self._store = store
-        self._max_age_s = max_age_s
-        self._checked_at = -max_age_s
-        self._about: dict[str, Any] | None = None
-        self._listing: Listing | None = None
+        self._open: tuple[Listing, dict[str, Any]] | None = None
+        self._current = Remembered("products", self._follow, max_age_s=max_age_s)
 
     def get(self) -> tuple[Listing, dict[str, Any]] | None:
         """The list and what listing/current.json says of it; None before the first was made."""
-        now = time.monotonic()
-        if now - self._checked_at >= self._max_age_s:
-            about = self._store.current()
-            if about and (self._about is None or about["key"] != self._about["key"]):
-                self._listing = self._store.fetch(about["key"])
-            self._about, self._checked_at = about, now
-        return (self._listing, self._about) if self._listing and self._about else None
+        return self._current.get()
+
+    def _follow(self) -> tuple[Listing, dict[str, Any]] | None:
+        about = self._store.current()
+        if about is None:
+            self._open = None
+        elif self._open is None or about["key"] != self._open[1]["key"]:
+            self._open = self._store.fetch(about["key"]), about
+        return self._open

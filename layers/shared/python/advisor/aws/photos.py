@@ -17,7 +17,7 @@ from advisor.aws.clients import client
 from advisor.crawling.items import Item
 from advisor.crawling.photos import EXTENSIONS, Photo
 from advisor.errors import NotFoundError, UnreadableImageError
-from advisor.naming import path_segment
+from advisor.naming import label_of, path_segment
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
@@ -55,6 +55,11 @@ def catalog_key(photo: Photo, shop: str) -> str:
     """Where a shop's photo is stored: images/<category>/<shop>/<sku>-<image id>.<ext>."""
     beginning = _beginning(photo.category, shop, photo.sku)
     return f"{beginning}{photo.image_id[:12]}.{photo.extension}"
+
+
+def category_of(key: str) -> str:
+    """The shop's category of a stored photo, by the folder that it lies in."""
+    return label_of(key.removeprefix(IMAGES).partition("/")[0])
 
 
 def photos_of(bucket: str, item: Item) -> list[PhotoPlace]:

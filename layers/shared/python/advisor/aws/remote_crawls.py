@@ -12,11 +12,10 @@ import boto3
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
 
+from advisor.aws.stacks import SERVICE_STACK, stack_outputs, storage_stack_of
 from advisor.errors import AdvisorError, NotFoundError, UsageError
 
-SERVICE_STACK = "ProductsAdvisor-Service"
 _TIMEOUT_S = 30
 
 
@@ -25,7 +24,7 @@ def outputs_of(stack: str = SERVICE_STACK) -> dict[str, str]:
 
     Raises: UsageError if there is no such stack, or it cannot be asked.
     """
-    outputs = _outputs(stack)
+    outputs = stack_outputs(stack)
     if "ApiId" not in outputs:
         raise UsageError(f"stack {stack!r} has no API; expected one like {SERVICE_STACK}")
     return outputs
@@ -33,18 +32,7 @@ def outputs_of(stack: str = SERVICE_STACK) -> dict[str, str]:
 
 def archive_bucket_of(stack: str = SERVICE_STACK) -> str:
     """The bucket of the storage stack that belongs to a service stack. Raises: as `outputs_of`."""
-    return _outputs(stack.replace("-Service", "-Storage"))["DataBucket"]
-
-
-def _outputs(stack: str) -> dict[str, str]:
-    try:
-        found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as error:
-        raise UsageError(
-            f"stack {stack!r} cannot be read ({error}); set AWS_PROFILE and AWS_REGION to where "
-            "it is deployed, or AWS_ENDPOINT_URL to the emulator"
-        ) from error
-    return {one["OutputKey"]: str(one["OutputValue"]) for one in found.get("Outputs", [])}
+    return stack_outputs(storage_stack_of(stack))["DataBucket"]
 
 
 def api_url_of(outputs: Mapping[str, str]) -> str:

@@ -5,16 +5,15 @@ reviews   kind ("photo", "match"), about -> the decision, by whom and when; inde
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from advisor.aws.clients import table
+from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.aws.rows import get_all, query_all
 from advisor.catalog.pins import Pins, pins_of
 
@@ -23,7 +22,6 @@ MATCH: Final = "match"
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 BY_TIME: Final = "by_time"
-_PINS_MAX_AGE_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,38 +114,17 @@ def pairs(decisions: Iterable[Decision]) -> Iterator[dict[str, Any]]:
         yield seen | {"same": one.said == SAME, "by": one.by, "at": one.at}
 
 
-class MatchPins:
-    """Which products people said are one, as it was known at most a minute ago.
+class MatchPins(Remembered[Pins]):
+    """Which products people said are one, as it was known at most a minute ago."""
 
-    While the table cannot be read, as it was known before.
-    """
-
-    def __init__(self, reviews: ReviewTable, *, max_age_s: float = _PINS_MAX_AGE_S) -> None:
+    def __init__(self, reviews: ReviewTable, *, max_age_s: float = MAX_AGE_S) -> None:
         """max_age_s: the table is asked at most so often."""
-        self._reviews = reviews
-        self._max_age_s = max_age_s
-        self._checked_at = float("-inf")
-        self._pins: Pins | None = None
 
-    def get(self) -> Pins:
-        """The pins.
+        def read() -> Pins:
+            decided = pairs(reviews.all(MATCH))
+            return pins_of((one["one"], one["other"], one["same"]) for one in decided)
 
-        Raises: botocore's errors if the table cannot be read and never was.
-        """
-        now = time.monotonic()
-        if self._pins is None or now - self._checked_at >= self._max_age_s:
-            try:
-                self._pins = self._read()
-            except (ClientError, BotoCoreError):
-                if self._pins is None:
-                    raise
-                logging.getLogger(__name__).exception("the pins of before stay in use")
-            self._checked_at = now
-        return self._pins
-
-    def _read(self) -> Pins:
-        decided = pairs(self._reviews.all(MATCH))
-        return pins_of((one["one"], one["other"], one["same"]) for one in decided)
+        super().__init__("pins", read, max_age_s=max_age_s)
 
 
 def _key(kind: str, about: str) -> dict[str, str]:

@@ -31,6 +31,11 @@ def stack_outputs(stack: str) -> dict[str, str]:
     return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
 
+def storage_stack_of(service_stack: str) -> str:
+    """The storage stack that was deployed with a service stack."""
+    return service_stack.replace("-Service", "-Storage")
+
+
 def invoke(function: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """What a function answers.
 

@@ -48,8 +48,6 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header, as of a ho
 _LENIENT = {
     "lenient_headers": True,
     "lenient_chunked_length": True,
-    "lenient_transfer_encoding": True,
-    "lenient_data_after_close": True,
     "lenient_optional_cr_before_lf": True,
     "lenient_spaces_after_chunk_size": True,
 }
