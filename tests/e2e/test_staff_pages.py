@@ -31,6 +31,7 @@ RUNNING = {
     "pages": 1, "items": 0, "photos": 0, "errors": 0, "todo": 9, "errors_by_reason": {},
     "dropped_by_reason": {},
 }  # fmt: skip
+DECIDED = KEPT | {"said": "hat", "at": "2026-11-22T00:00:00Z", "seen": {"label": "hat"}}
 NOTHING = {"photos": [], "waiting": 0, "labels": [], "model_version": ""}
 
 
@@ -267,6 +268,29 @@ def test_what_cannot_be_kept_is_told_and_the_photo_stays(visit: Visit, unsure: l
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
     expect(page.locator(".task")).to_be_visible()
     assert len(unsure) == 2
+    visit.forgive("ERR_FAILED")
+
+
+def test_an_undo_of_the_list_that_fails_is_told_and_the_sitting_goes_on(
+    visit: Visit, unsure: list[str]
+) -> None:
+    assert len(unsure) == 2
+    visit.page.route(
+        re.compile(r"/reviews/decisions"),
+        lambda route: route.fulfill(json={"decisions": [DECIDED]}),
+    )
+    visit.page.route(
+        re.compile("/reviews/photos/"),
+        lambda route: route.fulfill(json=KEPT) if route.request.method == "POST" else route.abort(),
+    )
+    page = sign_in(visit, "review.html")
+    expect(page.locator(".task")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("#progress")).to_contain_text("1 decision now")
+    page.get_by_role("button", name="Undo: hat").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached.")
+    expect(page.locator(".task")).to_be_visible()
+    expect(page.locator("#progress")).to_contain_text("1 decision now")
     visit.forgive("ERR_FAILED")
 
 

@@ -13,6 +13,11 @@ export class Trouble extends Error {
   ) {
     super(detail);
   }
+
+  /** The title and the sentence, where they are told in one. */
+  get text(): string {
+    return `${this.title}. ${this.detail}`;
+  }
 }
 
 /** A request as `fetch` takes it, with the query as an object. */
@@ -39,7 +44,7 @@ export async function ask<T>(
 }
 
 /** The address of a path of the service. Throws: Trouble if the page was set up without one. */
-export async function serviceUrl(
+async function serviceUrl(
   path: string,
   query: Readonly<Record<string, string>> = {},
 ): Promise<URL> {

@@ -3,7 +3,7 @@ import { type Shown, cards, ghostCards } from "./cards.js";
 import { byId, make } from "./dom.js";
 import { countText, dayText } from "./format.js";
 import { EVERYTHING, type Wanted, priceFault, queryOf, readWanted, searchOf } from "./query.js";
-import { announce, button, empty, fill, trouble, troubleOf } from "./states.js";
+import { announce, button, empty, fill, trouble } from "./states.js";
 import { type Categories, type Listed, type ListedPage, isCategories, isListedPage } from "./types.js";
 
 const PAGE = 24;
@@ -193,7 +193,7 @@ function more(list: HTMLElement, cursor: string): HTMLElement {
       if (page.cursor) place.replaceWith(more(list, page.cursor));
       else place.remove();
     } catch (error) {
-      place.replaceChildren(trouble(troubleOf(error), () => place.replaceWith(more(list, cursor))));
+      place.replaceChildren(trouble(error, () => place.replaceWith(more(list, cursor))));
     }
   }
   return place;

@@ -1,5 +1,5 @@
 import { make } from "./dom.js";
-import { availabilityText, priceText, productPage, webAddress } from "./format.js";
+import { availabilityText, isGone, priceText, productPage, webAddress } from "./format.js";
 import type { Offer } from "./types.js";
 
 /** What a card shows of a product. */
@@ -21,23 +21,36 @@ export function cards(products: readonly Shown[]): HTMLElement {
   return make("ul", { class: "cards" }, ...products.map(card));
 }
 
-export function card(one: Shown): HTMLElement {
+function card(one: Shown): HTMLElement {
   const link = make("a", { text: one.title, attributes: { href: productPage(one.productId) } });
-  const price =
-    one.priceMinor === null
-      ? make("p", { class: "price none", text: "No price shown" })
-      : make("p", { class: "price" }, one.before ? `${one.before} ` : null,
-          priceText(one.priceMinor, one.currency));
-  const gone = one.availability === "out_of_stock";
   return make(
     "li",
     { class: "card" },
     thumb(one.photoUrl),
     make("h3", {}, link),
     make("p", { class: "note", text: one.note }),
-    price,
-    gone ? make("p", { class: "stock gone", text: availabilityText(one.availability) }) : null,
+    priceShown("p", one.priceMinor, one.currency, one.before),
+    isGone(one.availability)
+      ? make("p", { class: "stock gone", text: availabilityText(one.availability) })
+      : null,
   );
+}
+
+/** A price, or that none is shown. before: a word before it. */
+export function priceShown(
+  tag: "p" | "span",
+  minor: number | null,
+  currency: string,
+  before = "",
+): HTMLElement {
+  if (minor === null) return make(tag, { class: "price none", text: "No price shown" });
+  return make(tag, { class: "price", text: `${before} ${priceText(minor, currency)}`.trim() });
+}
+
+/** The word on the cheapest offer. several: whether there are prices in other currencies. */
+export function cheapestTag(offer: Offer, several: boolean): HTMLElement {
+  const text = several ? `Cheapest in ${offer.currency}` : "Cheapest";
+  return make("span", { class: "tag", text });
 }
 
 /** The shapes of cards that are on their way. */

@@ -1,4 +1,4 @@
-import { draw, make } from "./dom.js";
+import { draw, make, scroll, table } from "./dom.js";
 import { countText, dayText, shareText } from "./format.js";
 import type { Day } from "./operations-types.js";
 
@@ -22,7 +22,7 @@ export function daysShown(days: readonly Day[]): HTMLElement {
       { class: "scroll chart", attributes: { role: "img", "aria-label": `Share of unsure photos by day: ${unsureText(unknown, all)}${told}.` } },
       drawn(days),
     ),
-    table(days),
+    daysTable(days),
   );
 }
 
@@ -63,35 +63,22 @@ function drawn(days: readonly Day[]): SVGSVGElement {
   );
 }
 
-function table(days: readonly Day[]): HTMLElement {
-  const names = ["Day", "Photos", "Not sure", "Share", "Unreadable", "Model"];
+function daysTable(days: readonly Day[]): HTMLElement {
+  const rows = days.map((one) =>
+    make(
+      "tr",
+      {},
+      make("th", { text: dayText(one.day), attributes: { scope: "row" } }),
+      ...[one.classified, one.unknown].map((count) => make("td", { class: "number", text: String(count) })),
+      make("td", { class: "number", text: unsureText(one.unknown, one.classified) }),
+      make("td", { class: "number", text: String(one.unreadable) }),
+      make("td", { text: one.model_version }),
+    ),
+  );
   return make(
     "details",
     { class: "more" },
     make("summary", { text: "As a table" }),
-    make(
-      "div",
-      { class: "scroll", attributes: { role: "region", "aria-label": "Photos by day", tabindex: "0" } },
-      make(
-        "table",
-        {},
-        make("thead", {}, make("tr", {}, ...names.map((text) => make("th", { text, attributes: { scope: "col" } })))),
-        make(
-          "tbody",
-          {},
-          ...days.map((one) =>
-            make(
-              "tr",
-              {},
-              make("th", { text: dayText(one.day), attributes: { scope: "row" } }),
-              ...[one.classified, one.unknown].map((count) => make("td", { class: "number", text: String(count) })),
-              make("td", { class: "number", text: unsureText(one.unknown, one.classified) }),
-              make("td", { class: "number", text: String(one.unreadable) }),
-              make("td", { text: one.model_version }),
-            ),
-          ),
-        ),
-      ),
-    ),
+    scroll("Photos by day", table(["Day", "Photos", "Not sure", "Share", "Unreadable", "Model"], rows)),
   );
 }

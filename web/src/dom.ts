@@ -27,6 +27,32 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/**
+ * A table. columns: their names; "" where one needs none. rows: each a `tr`.
+ */
+export function table(
+  columns: readonly (Node | string)[],
+  rows: readonly HTMLTableRowElement[],
+  options: Options = {},
+  caption: HTMLTableCaptionElement | null = null,
+): HTMLTableElement {
+  const name = (column: Node | string) =>
+    column === "" ? make("td") : make("th", { attributes: { scope: "col" } }, column);
+  return make(
+    "table",
+    options,
+    caption,
+    make("thead", {}, make("tr", {}, ...columns.map(name))),
+    make("tbody", {}, ...rows),
+  );
+}
+
+/** What may be wider than the page, in a place that scrolls by itself, by the keyboard too. */
+export function scroll(name: string, content: HTMLElement): HTMLElement {
+  const attributes = { role: "region", "aria-label": name, tabindex: "0" };
+  return make("div", { class: "scroll", attributes }, content);
+}
+
 /** A new element of a drawing. */
 export function draw<K extends keyof SVGElementTagNameMap>(
   tag: K,

@@ -1,9 +1,10 @@
-import { shopLink, thumb } from "./cards.js";
+import { cheapestTag, priceShown, shopLink, thumb } from "./cards.js";
 import { make } from "./dom.js";
 import {
   availabilityText,
   cheapest,
   currenciesOf,
+  isGone,
   matchText,
   percentText,
   priceText,
@@ -167,15 +168,11 @@ function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
 }
 
 function row(offer: Offer, isCheapest: boolean, several: boolean): HTMLElement {
-  const price =
-    offer.price_minor === null
-      ? make("span", { class: "price none", text: "No price shown" })
-      : make("span", { class: "price", text: priceText(offer.price_minor, offer.currency) });
   const stock = make("span", { class: "stock", text: availabilityText(offer.availability) });
-  stock.classList.toggle("gone", offer.availability === "out_of_stock");
-  const text = several ? `Cheapest in ${offer.currency}` : "Cheapest";
-  const tag = isCheapest ? make("span", { class: "tag", text }) : null;
+  stock.classList.toggle("gone", isGone(offer.availability));
+  const tag = isCheapest ? cheapestTag(offer, several) : null;
   const state = make("span", { class: "state" }, stock, tag);
+  const price = priceShown("span", offer.price_minor, offer.currency);
   const item = make("li", { class: "offer" }, shopLink(offer), state, price);
   item.classList.toggle("cheapest", isCheapest);
   return item;

@@ -2,7 +2,7 @@ import { Trouble, ask } from "./api.js";
 import { hasLiveCamera, takePhoto } from "./camera.js";
 import { byId } from "./dom.js";
 import * as view from "./find-view.js";
-import { percentText } from "./format.js";
+import { countText, percentText } from "./format.js";
 import { prepare } from "./photo.js";
 import { announce, trouble, troubleOf, waiting } from "./states.js";
 import { type Answer, isAnswer, isModel } from "./types.js";
@@ -116,14 +116,14 @@ function tell({ classification, suggestions }: Answer): void {
     classification.unknown || !first
       ? "Not sure what this is"
       : `${first.label}, ${percentText(first.probability)}`;
-  const count = suggestions.length;
-  announce(`${what}. ${count} matching ${count === 1 ? "product" : "products"}.`);
+  const count = countText(suggestions.length, "matching product", "matching products");
+  announce(`${what}. ${count}.`);
 }
 
 function tellTrouble(error: unknown, photo: Blob | null): void {
   const told = troubleOf(error);
   show("trouble", trouble(told, photo ? () => void answer(photo) : null));
-  announce(`${told.title}. ${told.detail}`);
+  announce(told.text);
 }
 
 function take(files: Iterable<File> | null | undefined): void {

@@ -3,6 +3,11 @@ import type { Match, Offer } from "./types.js";
 const NOT_TO_BE_HAD = "out_of_stock";
 const OLD_DAYS = 30;
 
+/** Whether an offer of this availability cannot be bought. */
+export function isGone(availability: string): boolean {
+  return availability === NOT_TO_BE_HAD;
+}
+
 /** A price in the reader's own notation; the currency says how many decimals its units have. */
 export function priceText(minor: number, currency: string, locale?: string): string {
   const format = currencyFormat(currency, locale);
@@ -12,7 +17,7 @@ export function priceText(minor: number, currency: string, locale?: string): str
 }
 
 /** How many decimals a currency's prices have; 2 where the browser does not know it. */
-export function decimalsOf(currency: string): number {
+function decimalsOf(currency: string): number {
   return currencyFormat(currency)?.resolvedOptions().maximumFractionDigits ?? 2;
 }
 
@@ -47,7 +52,7 @@ export function cheapest(offers: readonly Offer[]): ReadonlySet<number> {
 function cheapestIn(offers: readonly Offer[], currency: string): number[] {
   const priced = offers.filter((offer) => isPriced(offer) && offer.currency === currency);
   if (priced.length < 2) return [];
-  const open = priced.filter((offer) => offer.availability !== NOT_TO_BE_HAD);
+  const open = priced.filter((offer) => !isGone(offer.availability));
   const least = Math.min(...open.map((offer) => offer.price_minor ?? Infinity));
   const places = offers.flatMap((offer, at) =>
     offer.price_minor === least && open.includes(offer) ? [at] : [],
@@ -106,7 +111,7 @@ export function matchText(match: Match, shops: number): string {
 /** Whether it can be bought; empty where the shop does not say. */
 export function availabilityText(availability: string): string {
   if (availability === "in_stock") return "In stock";
-  if (availability === NOT_TO_BE_HAD) return "Out of stock";
+  if (isGone(availability)) return "Out of stock";
   if (availability === "preorder") return "Pre-order";
   return "";
 }
@@ -118,9 +123,18 @@ export function countText(count: number, one: string, many: string, locale?: str
 
 /** The day of a time (ISO 8601) in the reader's own notation; empty for what is no time. */
 export function dayText(iso: string, locale?: string): string {
+  return dateText(iso, { dateStyle: "medium" }, locale);
+}
+
+/** The day and the time of day, as `dayText`. */
+export function timeText(iso: string, locale?: string): string {
+  return dateText(iso, { dateStyle: "medium", timeStyle: "short" }, locale);
+}
+
+function dateText(iso: string, options: Intl.DateTimeFormatOptions, locale?: string): string {
   const time = new Date(iso);
   if (Number.isNaN(time.getTime())) return "";
-  return new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(time);
+  return new Intl.DateTimeFormat(locale, options).format(time);
 }
 
 /** Whether what was seen then may be no more: longer ago than crawls are apart. */

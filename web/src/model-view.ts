@@ -1,4 +1,4 @@
-import { make } from "./dom.js";
+import { make, scroll, table } from "./dom.js";
 import { countText, dayText, shareText } from "./format.js";
 import type { Evaluation } from "./operations-types.js";
 
@@ -78,25 +78,15 @@ function matrix({ confusion, labels }: Evaluation): HTMLElement {
     "div",
     {},
     make("h3", { text: "What is taken for what" }),
-    make(
-      "div",
-      { class: "scroll", attributes: { role: "region", "aria-label": "Confusion matrix", tabindex: "0" } },
-      make(
-        "table",
+    scroll(
+      "Confusion matrix",
+      table(
+        ["", ...labels.map((text) => make("span", { text }))],
+        labels.map((text, is) =>
+          make("tr", {}, make("th", { text, attributes: { scope: "row" } }), ...labels.map((_, said) => cell(is, said))),
+        ),
         { class: "matrix" },
         make("caption", { class: "note", text: "Each row is what the photos show, each column what the model says." }),
-        make(
-          "thead",
-          {},
-          make("tr", {}, make("td"), ...labels.map((text) => make("th", { attributes: { scope: "col" } }, make("span", { text })))),
-        ),
-        make(
-          "tbody",
-          {},
-          ...labels.map((text, is) =>
-            make("tr", {}, make("th", { text, attributes: { scope: "row" } }), ...labels.map((_, said) => cell(is, said))),
-          ),
-        ),
       ),
     ),
   );
@@ -105,42 +95,20 @@ function matrix({ confusion, labels }: Evaluation): HTMLElement {
 function perClass({ per_class }: Evaluation): HTMLElement {
   const share = (value: number | null) =>
     make("td", { class: "number", text: value === null ? "none" : shareText(value) });
+  const rows = Object.entries(per_class).map(([label, one]) =>
+    make(
+      "tr",
+      {},
+      make("th", { text: label, attributes: { scope: "row" } }),
+      make("td", { class: "number", text: String(one.count) }),
+      share(one.recall),
+      share(one.precision),
+    ),
+  );
   return make(
     "details",
     { class: "more" },
     make("summary", { text: "By category" }),
-    make(
-      "div",
-      { class: "scroll", attributes: { role: "region", "aria-label": "By category", tabindex: "0" } },
-      make(
-        "table",
-        {},
-        make(
-          "thead",
-          {},
-          make(
-            "tr",
-            {},
-            ...["Category", "Test photos", "Found", "Right when said"].map((text) =>
-              make("th", { text, attributes: { scope: "col" } }),
-            ),
-          ),
-        ),
-        make(
-          "tbody",
-          {},
-          ...Object.entries(per_class).map(([label, one]) =>
-            make(
-              "tr",
-              {},
-              make("th", { text: label, attributes: { scope: "row" } }),
-              make("td", { class: "number", text: String(one.count) }),
-              share(one.recall),
-              share(one.precision),
-            ),
-          ),
-        ),
-      ),
-    ),
+    scroll("By category", table(["Category", "Test photos", "Found", "Right when said"], rows)),
   );
 }

@@ -1,3 +1,5 @@
+import { hasLists } from "./types.js";
+
 /** A run of a crawl, as GET /crawls tells of it. */
 export interface Run {
   run_id: string;
@@ -26,18 +28,14 @@ export interface Runs {
   crawls: Run[];
 }
 
-export function isRuns(body: unknown): body is Runs {
-  return Array.isArray((body as Partial<Runs>).crawls);
-}
+export const isRuns = hasLists<Runs>("crawls");
 
 /** The answer of GET /why. */
 export interface Why {
   why: string[];
 }
 
-export function isWhy(body: unknown): body is Why {
-  return Array.isArray((body as Partial<Why>).why);
-}
+export const isWhy = hasLists<Why>("why");
 
 /** The stored photos of one day that one model saw. */
 export interface Day {
@@ -52,9 +50,7 @@ export interface Days {
   days: Day[];
 }
 
-export function isDays(body: unknown): body is Days {
-  return Array.isArray((body as Partial<Days>).days);
-}
+export const isDays = hasLists<Days>("days");
 
 /** How good the model in use is on its test photos. */
 export interface Evaluation {

@@ -1,7 +1,7 @@
 import { ask } from "./api.js";
 import { daysShown } from "./days.js";
-import { byId, make } from "./dom.js";
-import { countText, webAddress } from "./format.js";
+import { byId, make, scroll, table } from "./dom.js";
+import { countText, timeText, webAddress } from "./format.js";
 import { modelShown } from "./model-view.js";
 import { type Run, isDays, isEvaluation, isRun, isRuns, isWhy } from "./operations-types.js";
 import { askSigned, signIn } from "./signed.js";
@@ -9,7 +9,6 @@ import { announce, button, empty, fill, troubleOf } from "./states.js";
 
 const LOOK_AGAIN_MS = 4_000;
 const DAYS = "30";
-const RUNS_SHOWN = 20;
 
 const modelPlace = byId("model", HTMLElement);
 const crawlsPlace = byId("crawls", HTMLElement);
@@ -47,16 +46,7 @@ function crawlsShown(runs: readonly Run[]): Node {
     return empty("No crawls yet", "`advisor crawl SPIDER --remote start` starts one, or a schedule.");
   }
   const names = ["Shop", "State", "Pages", "Items", "Photos", "Errors", "To do", ""];
-  return make(
-    "div",
-    { class: "scroll", attributes: { role: "region", "aria-label": "Crawls", tabindex: "0" } },
-    make(
-      "table",
-      {},
-      make("thead", {}, make("tr", {}, ...names.map((text) => make("th", { text, attributes: { scope: "col" } })))),
-      make("tbody", {}, ...runs.slice(0, RUNS_SHOWN).map(runShown)),
-    ),
-  );
+  return scroll("Crawls", table(names, runs.map(runShown)));
 }
 
 /** Again when the reader looks, and is not about to press something. */
@@ -66,7 +56,7 @@ function lookAgain(): void {
   else loadCrawls();
 }
 
-function runShown(run: Run): HTMLElement {
+function runShown(run: Run): HTMLTableRowElement {
   const number = (value: number) => make("td", { class: "number", text: new Intl.NumberFormat().format(value) });
   const why = run.finish_reason === run.status ? "" : run.finish_reason;
   const state = why ? `${run.status}: ${why}` : run.status;
@@ -125,8 +115,7 @@ async function changeRun(run: Run, what: string): Promise<void> {
     const { status } = await askSigned(`crawls/${run.run_id}/${what}`, isRun, { method: "POST", body: "{}" });
     announce(`The crawl of ${run.shop} is ${status}.`);
   } catch (error) {
-    const { title, detail } = troubleOf(error);
-    crawlsTold.textContent = `${title}. ${detail}`;
+    crawlsTold.textContent = troubleOf(error).text;
   }
   (document.activeElement as HTMLElement | null)?.blur();
   loadCrawls();
@@ -135,7 +124,7 @@ async function changeRun(run: Run, what: string): Promise<void> {
 whyForm.addEventListener("submit", (event) => {
   event.preventDefault();
   const url = whyUrl.value.trim();
-  if (!/^https?:/i.test(url) || !webAddress(url)) {
+  if (!webAddress(url)) {
     whyPlace.replaceChildren(
       make("p", { class: "wrong", text: "Give a whole address, beginning with https:// or http://." }),
     );
@@ -165,15 +154,9 @@ function loadDays(): void {
   );
 }
 
-function timeText(iso: string): string {
-  const time = new Date(iso);
-  if (Number.isNaN(time.getTime())) return "";
-  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(time);
-}
-
 loadModel();
 signIn(
-  () => askSigned("crawls", isRuns),
+  () => askSigned("crawls", isRuns, { query: { limit: "1" } }),
   () => {
     loadCrawls();
     loadDays();

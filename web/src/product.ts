@@ -1,7 +1,7 @@
 import { type Trouble, ask } from "./api.js";
-import { cards, ghostCards, shopLink, thumb } from "./cards.js";
+import { type Shown, cards, cheapestTag, ghostCards, priceShown, shopLink, thumb } from "./cards.js";
 import { chart } from "./chart.js";
-import { byId, make } from "./dom.js";
+import { byId, make, table } from "./dom.js";
 import {
   availabilityText,
   cheapest,
@@ -9,6 +9,7 @@ import {
   countText,
   currenciesOf,
   dayText,
+  isGone,
   isOld,
   matchText,
   priceText,
@@ -118,17 +119,11 @@ function offersOf(found: Product, alike: Like | null): HTMLElement {
   return make(
     "div",
     {},
-    make(
-      "table",
+    table(
+      ["Shop", "Availability", "Last seen", "Price"],
+      offers.map((offer, at) => offerRow(offer, marked.has(at), several)),
       { class: "offers-table" },
       make("caption", { class: "heard", text: "What each shop asks for it" }),
-      make(
-        "thead",
-        {},
-        make("tr", {}, ...["Shop", "Availability", "Last seen", "Price"].map((text) =>
-          make("th", { text, attributes: { scope: "col" } }))),
-      ),
-      make("tbody", {}, ...offers.map((offer, at) => offerRow(offer, marked.has(at), several))),
     ),
     make("p", {
       class: "note",
@@ -147,25 +142,25 @@ function matchOfAll(found: Product, alike: Like | null): Match {
   return all ? (alike?.product?.match ?? "") : "";
 }
 
-function offerRow(offer: Offer, isCheapest: boolean, several: boolean): HTMLElement {
+function offerRow(offer: Offer, isCheapest: boolean, several: boolean): HTMLTableRowElement {
   const other = offer.product_id !== id && offer.title !== product?.title;
   const name = other
     ? make("a", { class: "other-name", text: offer.title, attributes: { href: productPage(offer.product_id) } })
     : null;
   const stock = make("td", { class: "stock", text: availabilityText(offer.availability) || "Not said" });
-  stock.classList.toggle("gone", offer.availability === "out_of_stock");
-  const tag = several ? `Cheapest in ${offer.currency}` : "Cheapest";
-  const price =
-    offer.price_minor === null
-      ? make("span", { class: "price none", text: "No price shown" })
-      : make("span", { class: "price", text: priceText(offer.price_minor, offer.currency) });
+  stock.classList.toggle("gone", isGone(offer.availability));
   const row = make(
     "tr",
     {},
     make("th", { attributes: { scope: "row" } }, shopLink(offer), name),
     stock,
     make("td", { class: "seen", text: dayText(offer.observed_at) || "–" }),
-    make("td", { class: "asked" }, isCheapest ? make("span", { class: "tag", text: tag }) : null, price),
+    make(
+      "td",
+      { class: "asked" },
+      isCheapest ? cheapestTag(offer, several) : null,
+      priceShown("span", offer.price_minor, offer.currency),
+    ),
   );
   row.classList.toggle("cheapest", isCheapest);
   return row;
@@ -189,7 +184,7 @@ function showHistory(history: PriceHistory): HTMLElement {
           ? "No price is confirmed yet: those below wait for a second look."
           : "The shop’s page has shown no price so far.",
       }),
-      some ? table(history) : null,
+      some ? allPrices(history) : null,
     );
   }
   if (history.prices.length + waiting.length === 1) {
@@ -224,37 +219,28 @@ function showHistory(history: PriceHistory): HTMLElement {
       make("summary", {
         text: `${countText(history.prices.length + history.waiting.length, "price", "prices")} as a table`,
       }),
-      table(history),
+      allPrices(history),
     ),
   );
 }
 
 /** All prices, newest first. */
-function table({ prices, waiting }: PriceHistory): HTMLElement {
-  const rows = [
+function allPrices({ prices, waiting }: PriceHistory): HTMLElement {
+  const points = [
     ...prices.map((point) => ({ point, note: "" })),
     ...waiting.map((point) => ({ point, note: waitingText(point) })),
   ].sort((one, other) => other.point.observed_at.localeCompare(one.point.observed_at));
-  return make(
-    "table",
-    { class: "prices" },
-    make("caption", { class: "heard", text: "All prices, newest first" }),
-    make("thead", {}, make("tr", {}, ...["Seen from", "Price", "Note"].map((text) =>
-      make("th", { text, attributes: { scope: "col" } })))),
+  const rows = points.map(({ point, note }) =>
     make(
-      "tbody",
+      "tr",
       {},
-      ...rows.map(({ point, note }) =>
-        make(
-          "tr",
-          {},
-          make("th", { text: dayText(point.observed_at), attributes: { scope: "row" } }),
-          make("td", { class: "price", text: priceText(point.price_minor, point.currency) }),
-          make("td", { class: "note", text: note }),
-        ),
-      ),
+      make("th", { text: dayText(point.observed_at), attributes: { scope: "row" } }),
+      make("td", { class: "price", text: priceText(point.price_minor, point.currency) }),
+      make("td", { class: "note", text: note }),
     ),
   );
+  const caption = make("caption", { class: "heard", text: "All prices, newest first" });
+  return table(["Seen from", "Price", "Note"], rows, { class: "prices" }, caption);
 }
 
 function waitingText(point: PricePoint): string {
@@ -273,7 +259,7 @@ function showLike(found: Like): HTMLElement {
   return cards(found.suggestions.map(similar));
 }
 
-function similar(one: Suggestion): Parameters<typeof cards>[0][number] {
+function similar(one: Suggestion): Shown {
   const [first] = one.offers;
   const shops = new Set(one.offers.map((offer) => offer.shop)).size;
   return {
@@ -283,7 +269,7 @@ function similar(one: Suggestion): Parameters<typeof cards>[0][number] {
     photoUrl: one.photo_url,
     priceMinor: first?.price_minor ?? null,
     currency: first?.currency ?? "",
-    availability: one.offers.every((offer) => offer.availability === "out_of_stock") ? "out_of_stock" : "",
+    availability: one.offers.every((offer) => isGone(offer.availability)) ? (first?.availability ?? "") : "",
     ...(one.offers.length > 1 ? { before: "from" } : {}),
   };
 }

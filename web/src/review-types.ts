@@ -1,4 +1,4 @@
-import type { Label } from "./types.js";
+import { type Label, hasLists } from "./types.js";
 
 /** A photo that waits for a person. */
 export interface DoubtfulPhoto {
@@ -20,10 +20,7 @@ export interface DoubtfulPhotos {
   labels: string[];
 }
 
-export function isDoubtfulPhotos(body: unknown): body is DoubtfulPhotos {
-  const { photos, labels } = body as Partial<DoubtfulPhotos>;
-  return Array.isArray(photos) && Array.isArray(labels);
-}
+export const isDoubtfulPhotos = hasLists<DoubtfulPhotos>("photos", "labels");
 
 export interface DoubtfulOffer {
   product_id: string;
@@ -53,9 +50,7 @@ export interface DoubtfulMatches {
   waiting: number;
 }
 
-export function isDoubtfulMatches(body: unknown): body is DoubtfulMatches {
-  return Array.isArray((body as Partial<DoubtfulMatches>).matches);
-}
+export const isDoubtfulMatches = hasLists<DoubtfulMatches>("matches");
 
 export type Kind = "photo" | "match";
 
@@ -79,9 +74,7 @@ export interface Decisions {
   decisions: Decision[];
 }
 
-export function isDecisions(body: unknown): body is Decisions {
-  return Array.isArray((body as Partial<Decisions>).decisions);
-}
+export const isDecisions = hasLists<Decisions>("decisions");
 
 export interface Undone {
   undone: boolean;

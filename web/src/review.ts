@@ -19,7 +19,7 @@ const PAGE = "50";
 const LISTED = "8";
 
 /** One thing to be decided, the name it has in a list, and how it is decided. */
-export type Task = { kind: "photo"; about: DoubtfulPhoto } | { kind: "match"; about: DoubtfulMatch };
+type Task = { kind: "photo"; about: DoubtfulPhoto } | { kind: "match"; about: DoubtfulMatch };
 
 const place = byId("task", HTMLElement);
 const progress = byId("progress", HTMLElement);
@@ -123,8 +123,8 @@ function decide(said: string): void {
   const [task] = tasks;
   if (!task || sending) return;
   const sitting = undoable;
-  void send(async () => {
-    await (task.kind === "photo"
+  const keep = () =>
+    task.kind === "photo"
       ? askSigned(`reviews/photos/${task.about.image_id}`, isDecision, {
           method: "POST",
           body: JSON.stringify({ label: said }),
@@ -136,8 +136,10 @@ function decide(said: string): void {
             other: task.about.other.product_id,
             same: said === "same",
           }),
-        }));
+        });
+  void send(keep, () => {
     announce(`Kept: ${said}.`);
+    loadDecided();
     if (sitting !== undoable) return; // other tasks were opened meanwhile
     tasks = tasks.filter((one) => one !== task);
     undoable.push(task);
@@ -159,9 +161,10 @@ function undo(): void {
   const task = undoable[undoable.length - 1];
   if (!task || sending) return;
   const sitting = undoable;
-  void send(async () => {
-    await takeBack(task.kind, task.kind === "photo" ? task.about.image_id : task.about.match_id);
+  const about = task.kind === "photo" ? task.about.image_id : task.about.match_id;
+  void send(() => takeBack(task.kind, about), () => {
     announce("Undone.");
+    loadDecided();
     if (sitting !== undoable) return; // other tasks were opened meanwhile
     undoable.pop();
     tasks = [task, ...tasks];
@@ -176,23 +179,21 @@ async function takeBack(of: Kind, about: string): Promise<void> {
   await askSigned(`${path}/${about}`, isUndone, { method: "DELETE" });
 }
 
-/** Do one thing at a time; what goes wrong is told, and the task stays. */
-async function send(work: () => Promise<void>): Promise<void> {
+/** Do one thing at a time, and then what follows; what goes wrong is told, and the task stays. */
+async function send(work: () => Promise<unknown>, then: () => void): Promise<void> {
   sending = true;
   place.setAttribute("aria-busy", "true");
   try {
     await work();
-    loadDecided();
   } catch (error) {
-    const { title, detail } = troubleOf(error);
     place.querySelector(".wrong")?.remove();
-    place.append(
-      make("p", { class: "wrong", text: `${title}. ${detail}`, attributes: { role: "alert" } }),
-    );
+    place.append(make("p", { class: "wrong", text: troubleOf(error).text, attributes: { role: "alert" } }));
+    return;
   } finally {
     sending = false;
     place.removeAttribute("aria-busy");
   }
+  then();
 }
 
 function loadDecided(): void {
@@ -212,7 +213,7 @@ function loadDecided(): void {
 }
 
 function decided(one: Decision): HTMLElement {
-  const take = button("Undo", () => void retract(one), "link");
+  const take = button("Undo", () => retract(one), "link");
   const what = one.kind === "photo" ? photoText(one) : matchText(one);
   take.setAttribute("aria-label", `Undo: ${what}`);
   const when = `${dayText(one.at)}, ${one.by.replace(/^.*[:/]/, "")}`;
@@ -240,12 +241,13 @@ function matchText({ said, seen }: Decision): string {
   return said === "same" ? `${one} is ${other}` : `${one} is not ${other}`;
 }
 
-async function retract(one: Decision): Promise<void> {
-  await send(async () => {
-    await takeBack(one.kind, one.about);
+/** Take back any of those listed: what waits is loaded anew, for it may be no part of this sitting. */
+function retract(one: Decision): void {
+  if (sending) return;
+  void send(() => takeBack(one.kind, one.about), () => {
     announce("Undone.");
+    load();
   });
-  load();
 }
 
 addEventListener("hashchange", load);

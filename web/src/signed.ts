@@ -1,7 +1,7 @@
 import { type Asked, Trouble, ask, config } from "./api.js";
 import { byId, make } from "./dom.js";
 import { type Key, queryText, signatureOf } from "./sign.js";
-import { announce, button } from "./states.js";
+import { announce, button, troubleOf } from "./states.js";
 
 const KEPT_AS = "products-advisor.key";
 const REFUSED = 403;
@@ -119,9 +119,7 @@ function form(check: () => Promise<unknown>, entered: () => void): HTMLElement {
       entered();
     } catch (error) {
       sessionStorage.removeItem(KEPT_AS);
-      const { title, detail } =
-        error instanceof Trouble ? error : new Trouble("Something went wrong", String(error));
-      told.textContent = `${title}. ${detail}`;
+      told.textContent = troubleOf(error).text;
       send.disabled = false;
       id.input.focus();
     }

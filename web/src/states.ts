@@ -104,7 +104,7 @@ export async function fill<T>(
     const told = troubleOf(error);
     place.replaceChildren(instead?.(told) ?? trouble(told, again));
     filled.delete(place);
-    announce(`${told.title}. ${told.detail}`);
+    announce(told.text);
     if (!navigator.onLine) addEventListener("online", again, { once: true, signal: mine.signal });
   } finally {
     clearTimeout(slow);

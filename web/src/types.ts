@@ -1,3 +1,8 @@
+/** Whether an answer is a T: one whose fields of these names are lists. */
+export function hasLists<T>(...names: (keyof T)[]): (body: unknown) => body is T {
+  return (body): body is T => names.every((name) => Array.isArray((body as Partial<T>)[name]));
+}
+
 /** The answer of POST /suggestions, as the API documents it. */
 export interface Answer {
   classification: Classification;
@@ -15,9 +20,7 @@ export interface Model {
   labels: string[];
 }
 
-export function isModel(body: unknown): body is Model {
-  return Array.isArray((body as Partial<Model>).labels);
-}
+export const isModel = hasLists<Model>("labels");
 
 export interface Classification {
   labels: Label[];
@@ -94,10 +97,7 @@ export interface Categories {
   currencies: string[];
 }
 
-export function isCategories(body: unknown): body is Categories {
-  const { categories, currencies } = body as Partial<Categories>;
-  return Array.isArray(categories) && Array.isArray(currencies);
-}
+export const isCategories = hasLists<Categories>("categories", "currencies");
 
 /** The answer of GET /products/{product_id}. */
 export interface Product {
@@ -133,10 +133,7 @@ export interface PriceHistory {
   waiting: PricePoint[];
 }
 
-export function isPriceHistory(body: unknown): body is PriceHistory {
-  const { prices, waiting } = body as Partial<PriceHistory>;
-  return Array.isArray(prices) && Array.isArray(waiting);
-}
+export const isPriceHistory = hasLists<PriceHistory>("prices", "waiting");
 
 /** The answer of GET /products/{product_id}/suggestions. */
 export interface Like {
@@ -144,6 +141,4 @@ export interface Like {
   suggestions: Suggestion[];
 }
 
-export function isLike(body: unknown): body is Like {
-  return Array.isArray((body as Partial<Like>).suggestions);
-}
+export const isLike = hasLists<Like>("suggestions");

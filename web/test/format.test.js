@@ -14,6 +14,7 @@ import {
   sentenceOf,
   shareText,
   spread,
+  timeText,
   webAddress,
 } from "../../build/web-test/format.js";
 
@@ -90,6 +91,8 @@ test("a product's page is named by its id, whatever is in it", () => {
 test("a time is shown as its day, and what is no time as nothing", () => {
   assert.equal(dayText("2026-11-01T10:00:00+00:00", "en"), "Nov 1, 2026");
   assert.equal(dayText("yesterday"), "");
+  assert.equal(timeText("2026-11-01T10:05:00", "en-GB"), "1 Nov 2026, 10:05");
+  assert.equal(timeText("yesterday"), "");
   const now = Date.parse("2026-11-22T00:00:00Z");
   assert.equal(isOld("2026-10-01T00:00:00Z", now), true);
   assert.equal(isOld("2026-11-01T00:00:00Z", now), false);
