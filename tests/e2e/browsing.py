@@ -15,6 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
+from advisor.aws.clients import client
 from local.cloud import Cloud
 from local.screenshots import CHROMIUM, SIZES, chromium_path
 
@@ -128,3 +129,14 @@ class Visit:
 def _with_policy(route: Route, policy: str) -> None:
     answer = route.fetch()
     route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": policy})
+
+
+@contextmanager
+def nobody_lists(cloud: Cloud) -> Iterator[None]:
+    """The demo's shops are crawled each minute, and listed when a crawl ends: not meanwhile."""
+    name = cloud["IndexFunction"]
+    client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    try:
+        yield
+    finally:
+        client("lambda").delete_function_concurrency(FunctionName=name)

@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from advisor.catalog.products import PricePoint, Product
 from advisor.crawling.items import Item
 from local.cloud import Cloud
 from local.demo import PHOTO_OF, SHOP_ONE, SHOP_TWO
-from tests.e2e.browsing import DESKTOP, PATIENCE_MS, PHONE, Visit
+from tests.e2e.browsing import DESKTOP, PATIENCE_MS, PHONE, Visit, nobody_lists
 
 MARKUP = '<img src=x onerror="document.title=1"> & <b>Lamp</b> "new"'
 NOW = datetime.now(UTC)
@@ -62,17 +61,6 @@ def days_ago(days: int) -> str:
 def list_anew(cloud: Cloud) -> None:
     cloud.invoke("Index", {})
     start_anew(cloud)
-
-
-@contextmanager
-def nobody_lists(cloud: Cloud) -> Iterator[None]:
-    """The demo's shops are crawled each minute, and listed when a crawl ends: not meanwhile."""
-    name = cloud["IndexFunction"]
-    client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-    try:
-        yield
-    finally:
-        client("lambda").delete_function_concurrency(FunctionName=name)
 
 
 def start_anew(cloud: Cloud) -> None:

@@ -23,8 +23,7 @@ from advisor.catalog.pins import match_id
 from advisor.vision.classification import Classification, Label
 from local.cloud import Cloud
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
-from tests.e2e.browsing import DESKTOP, PHONE, Visit
-from tests.e2e.test_pages import nobody_lists
+from tests.e2e.browsing import DESKTOP, PHONE, Visit, nobody_lists
 
 KEPT = {"kind": "photo", "about": "-", "said": "-", "by": "-", "at": "", "seen": {}}
 RUNNING = {
