@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -23,15 +22,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # one thread; numpy reads it when it is imported
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-import numpy as np  # noqa: E402 (after the above)
-import numpy.typing as npt  # noqa: E402 (after the above)
-
-from advisor.catalog.index import COARSE, FILES, CategoryIndex, directions, encode  # noqa: E402 (numpy)
-from benchmarks.photos import embed, photos_under  # noqa: E402 (numpy)
-from training.config import DEFAULT_BACKBONE  # noqa: E402 (with them)
+from advisor.catalog.index import COARSE, FILES, CategoryIndex, directions, encode
+from benchmarks.photos import embed, photos_under
+from training.config import DEFAULT_BACKBONE
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SHARED: Final = (ROOT.parent / "shared/data/clothing", ROOT.parent / "shared/data/caltech-products")
@@ -216,4 +213,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):  # as the deployed function has it
+        main()
