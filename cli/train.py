@@ -38,6 +38,17 @@ INTERRUPTED_STATUS = 130
 @click.option("--test-percent", type=int, help="Photos set aside to measure. Default: 10.")
 @click.option("--validation-percent", type=int, help="Photos to calibrate on. Default: 10.")
 @click.option(
+    "--test",
+    metavar="FOLDER",
+    help="Measure on the photos of this folder of categories; none of IMAGE_DIR is set aside.",
+)
+@click.option(
+    "--validation",
+    metavar="FOLDER",
+    help="Calibrate and choose on this folder's photos; none of IMAGE_DIR is set aside. With "
+    "--test-percent 0 they measure, too.",
+)
+@click.option(
     "--holdout-shop",
     metavar="NAME",
     help="Measure on this shop's photos, and train on none of them.",
@@ -81,6 +92,8 @@ def command(
     min_images: int | None,
     test_percent: int | None,
     validation_percent: int | None,
+    test: str | None,
+    validation: str | None,
     holdout_shop: str | None,
     fine_tune: str | None,
     frozen: bool,
@@ -103,6 +116,7 @@ def command(
       advisor train shop/images --out model
       advisor train shop/images --out model --frozen
       advisor train photos --out model --min-images 20 --backbone mobilenet.keras
+      advisor train data/train --validation data/validation --test data/test --out model
       advisor train --remote
     """
     from cli.terminal import working
@@ -115,6 +129,8 @@ def command(
         "min_images": min_images,
         "test_percent": test_percent,
         "validation_percent": validation_percent,
+        "test": test,
+        "validation": validation,
         "holdout_shop": holdout_shop,
         "fine_tune": FROZEN if frozen else fine_tune,
         "distortions": distortions,
@@ -163,11 +179,12 @@ def _summarize(folder: Path, result: TrainingResult, out: str) -> None:
 def _print(result: TrainingResult, out: str) -> None:
     from cli.terminal import echo_columns
 
-    photos = ", ".join(f"{count} {side}" for side, count in result.photos.items())
+    photos = ", ".join(f"{count} {side}" for side, count in result.photos.items() if count)
+    measured = "test" if result.photos["test"] else "validation"
     rows = [
         ("bundle", out),
         ("version", result.version),
-        ("accuracy", f"{result.accuracy:.3f} on {result.count} test photos"),
+        ("accuracy", f"{result.accuracy:.3f} on {result.count} {measured} photos"),
         ("backbone", f"{result.backbone} ({result.backbone_source})"),
         ("categories", str(len(result.labels))),
         ("photos", photos),

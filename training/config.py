@@ -29,6 +29,9 @@ class TrainingConfig:
     min_images: int = 200  # the tutorial's: fewer readable photos teach a category badly
     test_percent: int = 10
     validation_percent: int = 10
+    # Folders or S3 prefixes of photos for just that; then no other photo is held back for it.
+    validation: str = ""
+    test: str = ""
     holdout_shop: str = ""  # measured on its photos alone, and trained on none of them
     precision: str = FLOAT16  # of the .tflite's weights; FLOAT32 where it would not answer alike
     cache_gb: float = 10.0  # what runs leave for the next one at most: some 60,000 decoded photos
@@ -90,7 +93,14 @@ class TrainingConfig:
             raise UsageError(f"areas of {self.min_area} to {self.max_area}; expected more than 0")
         if not 1 <= self.max_aspect < float("inf"):
             raise UsageError(f"max_aspect is {self.max_aspect}; expected 1 or more")
-        for name, least in (("test_percent", 1), ("validation_percent", 0)):
+        if self.holdout_shop and (self.validation or self.test):
+            raise UsageError(
+                f"a shop held out ({self.holdout_shop!r}) measures the model, and so do folders of "
+                "validation and test photos: give one or the other"
+            )
+        # Without a test photo those of the validation folder measure the model.
+        for name, least in (("test_percent", 0 if self.validation else 1),
+                            ("validation_percent", 0)):  # fmt: skip
             if not least <= getattr(self, name) <= 90:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected {least} to 90")
         if self.test_percent + self.validation_percent > 90:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from advisor.errors import DataError
 from advisor.naming import label_of
+from training.split import Side
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 PRODUCTS = "photos.jsonl"
@@ -23,7 +24,10 @@ class PhotoFile:
 
     shop_label: what the folder says where a person corrected the label, else "".
 
-    name: its path in the folder, with slashes; bytes of it that are no UTF-8 as `\\udcXX`.
+    side: what it is for, where it lies in a folder of validation or test photos.
+
+    name: its path in the folder, with slashes, after its side if it has one; bytes of it that are
+    no UTF-8 as `\\udcXX`.
     """
 
     path: Path
@@ -31,6 +35,7 @@ class PhotoFile:
     label: str
     product_id: str = ""
     shop_label: str = ""
+    side: Side | None = None
 
     @property
     def shop(self) -> str:
@@ -38,9 +43,10 @@ class PhotoFile:
         return self.product_id.partition(":")[0]
 
 
-def scan(folder: Path) -> list[PhotoFile]:
+def scan(folder: Path, side: Side | None = None) -> list[PhotoFile]:
     """Every file that is named like a photo, in category folders, at any depth, sorted by name.
 
+    side: what all of them are for, if that is given.
     Files beside the category folders, hidden ones, and others than photos are passed over.
     Raises: DataError if the folder does not exist, or holds no photo in a category folder.
     """
@@ -50,9 +56,10 @@ def scan(folder: Path) -> list[PhotoFile]:
     photos = [
         PhotoFile(
             path=path,
-            name=name,
+            name=f"{side.value}/{name}" if side else name,
             label=one_line(label_of(category.name)),
             product_id=products.get(name, ""),
+            side=side,
         )
         for category in folder.iterdir()
         if category.is_dir() and not category.name.startswith(".")

@@ -10,8 +10,8 @@ import numpy as np
 from training.config import TrainingConfig
 from training.figures import Interval, wilson
 from training.head import HeadRecipe, train_head
-from training.selection import Selection
-from training.split import Side, split
+from training.selection import Selection, sides_of
+from training.split import Side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +47,14 @@ def measure_leak(selection: Selection, config: TrainingConfig) -> Leak | None:
         again = seen[read.sha256]
         names.append(f"{read.sha256} {again}" if again else read.sha256)
         seen[read.sha256] += 1
-    sides = split(
-        [read.file.label for read in selection.reads],
-        names,
-        test_percent=config.test_percent,
-        validation_percent=config.validation_percent,
-    )
-    apart = replace(selection, sides=tuple(sides))
+    apart = replace(selection, sides=tuple(sides_of(selection.reads, names, config)))
+    measuring = apart.measuring
     elsewhere = {
-        group for group, side in zip(apart.groups, sides, strict=True) if side is not Side.TEST
+        group
+        for group, side in zip(apart.groups, apart.sides, strict=True)
+        if side is not measuring
     }
-    tested = [group for group, side in zip(apart.groups, sides, strict=True) if side is Side.TEST]
+    tested = apart.groups_of(measuring)
     return Leak(
         together=_measure(selection, config),
         apart=_measure(apart, config),
@@ -69,7 +66,7 @@ def _measure(selection: Selection, config: TrainingConfig) -> HeadAccuracy:
     features, targets = selection.rows(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     head = train_head(features, targets, len(selection.labels), recipe)
-    unseen, truth = selection.matrix(Side.TEST)
+    unseen, truth = selection.matrix(selection.measuring)
     right = int(np.sum(head.probabilities(unseen).argmax(axis=1) == truth))
     return HeadAccuracy(
         accuracy=right / len(truth), interval=wilson(right, len(truth)), count=len(truth)

@@ -14,7 +14,6 @@ from training.leak import measure_leak
 from training.parallel import Progress
 from training.report import Findings, render
 from training.selection import Selection
-from training.split import Side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +28,11 @@ class Measured:
 def measure_bundle(
     bundle: Bundle, selection: Selection, config: TrainingConfig, progress: Progress
 ) -> Measured:
-    """Measure a bundle on the test photos of the run that made it.
+    """Measure a bundle on the test photos of the run that made it; without any, on validation's.
 
     Raises: DataError if none of them can be read any more.
     """
-    test = [read.file for read in selection.of(Side.TEST)]
+    test = [read.file for read in selection.of(selection.measuring)]
     answers = answer_photos(bundle, test, progress)
     evaluation = measure(answers, selection.labels, skipped={})
     leak = measure_leak(selection, config)

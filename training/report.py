@@ -57,6 +57,12 @@ def render(info: BundleInfo, evaluation: Evaluation, findings: Findings) -> str:
         ("Left out", _left_out(info)),
         ("How it was made", _made(info)),
     )
+    measuring = _measuring(info)
+    chosen = (
+        "; these photos chose its calibration, too, so expect a little less of others"
+        if measuring == "validation"
+        else ""
+    )
     body = "".join(f"<section><h2>{title}</h2>{text}</section>" for title, text in sections if text)
     return f"""<!doctype html>
 <html lang="en">
@@ -70,9 +76,9 @@ def render(info: BundleInfo, evaluation: Evaluation, findings: Findings) -> str:
 <body>
 <header>
 <p class="eyebrow">Model report · {escape(info.version)}</p>
-<h1>{evaluation.accuracy:.1%} of {evaluation.count} test photos classified correctly</h1>
-<p>Measured on the TFLite file that serves, on photos it was not trained on. In brackets, here
-and below: the range that holds the true share with 95&nbsp;% confidence.</p>
+<h1>{evaluation.accuracy:.1%} of {evaluation.count} {measuring} photos classified correctly</h1>
+<p>Measured on the TFLite file that serves, on photos it was not trained on{chosen}. In brackets,
+here and below: the range that holds the true share with 95&nbsp;% confidence.</p>
 </header>
 <div class="cards">{_cards(info, evaluation)}</div>
 {body}
@@ -255,8 +261,8 @@ def _coverage(info: BundleInfo, evaluation: Evaluation) -> str:
     return (
         f"<p>A photo whose best probability is below <b>{info.unknown_threshold:.2f}</b> is"
         f" answered with <i>unknown</i>. That was chosen on {info.data.get('validation', 0)}"
-        f" validation photos, so that at most {allowed:.0%} of the answers are wrong; on the test"
-        f" photos it answers {evaluation.answered:.1%}, and {right} of that"
+        f" validation photos, so that at most {allowed:.0%} of the answers are wrong; on the"
+        f" {_measuring(info)} photos it answers {evaluation.answered:.1%}, and {right} of that"
         f" {_range(evaluation.answered_interval)} is right.</p>"
         f"{chart}<details><summary>The figures</summary>{table}</details>"
     )
@@ -339,11 +345,32 @@ def _corrections(corrections: Any, corrected: Mapping[str, int]) -> str:
     )
 
 
+def _measuring(info: BundleInfo) -> str:
+    """Which photos measured the model (training/selection.py)."""
+    return "test" if info.data.get("test") else "validation"
+
+
 def _left_out(info: BundleInfo) -> str:
-    pruned = [f"{label}: {count} photos" for label, count in info.data.get("pruned", {}).items()]
+    counted = {
+        "Categories with too few photos": info.data.get("pruned", {}),
+        "Categories of validation and test photos that are not trained": info.data.get(
+            "skipped", {}
+        ),
+    }
     unreadable = [f"{name}: {why}" for name, why in info.data.get("unreadable", {}).items()]
-    return _names("Categories with too few photos", pruned) + _names(
-        "Photos that cannot be read", unreadable
+    unused = info.data.get("unused", 0)
+    return (
+        (
+            f"<p>{unused} photos are not used: a copy of each, or a photo of its product, is among"
+            " the validation or test photos.</p>"
+            if unused
+            else ""
+        )
+        + "".join(
+            _names(title, [f"{label}: {count} photos" for label, count in counts.items()])
+            for title, counts in counted.items()
+        )
+        + _names("Photos that cannot be read", unreadable)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Selection:
     """The photos of a run: readable ones of kept labels, each with its side.
 
     pruned: labels with too few photos, and how many. unreadable: why, by photo.
+    skipped: labels of validation and test folders that are not trained, and how many photos.
     groups: of each photo; photos of one group are copies, near-copies or of one product.
     copies: pairs of photos whose contents differ and that look the same, by their index.
     """
@@ -35,8 +36,14 @@ class Selection:
     labels: tuple[str, ...]
     pruned: dict[str, int]
     unreadable: dict[str, str]
+    skipped: dict[str, int]
     groups: tuple[str, ...]
     copies: tuple[tuple[int, int], ...]
+
+    @property
+    def measuring(self) -> Side:
+        """Whose photos measure the model: the test's, or where it has none the validation's."""
+        return Side.TEST if Side.TEST in self.sides else Side.VALIDATION
 
     def of(self, side: Side) -> list[Read]:
         """The photos of one side, in order."""
@@ -78,6 +85,7 @@ class Selection:
             "per_label": count_labels(read.file for read in self.reads),
             "pruned": self.pruned,
             "unreadable": self.unreadable,
+            "skipped": self.skipped,
             "near_copies": len(self.copies),
         }
 
@@ -103,21 +111,12 @@ def select(
     if not readable:
         name, reason = next(iter(unreadable.items()))
         raise DataError(f"none of {len(reads)} photos can be read, {name} first: {reason}")
-    # What measures a shop never trained on does not count as something to learn from.
-    counts = count_labels(files) | dict.fromkeys(labels, 0)
-    counts |= count_labels(read.file for read in readable if not _is_held_out(read, config))
+    counts = count_labels(file for file in files if file.side is None) | dict.fromkeys(labels, 0)
+    counts |= count_labels(learnt_from((read.file for read in readable), config))
     kept, pruned = split_by_size(counts, config.min_images)
     readable = [read for read in readable if read.file.label in kept]
     groups, copies = _groups(readable)
-    sides = split(
-        [read.file.label for read in readable],
-        groups,
-        test_percent=config.test_percent,
-        validation_percent=config.validation_percent,
-        held_out={
-            name for read, name in zip(readable, groups, strict=True) if _is_held_out(read, config)
-        },
-    )
+    sides = sides_of(readable, groups, config)
     _check_sides(readable, sides, config)
     return Selection(
         reads=tuple(readable),
@@ -125,29 +124,69 @@ def select(
         labels=kept,
         pruned=pruned,
         unreadable=unreadable,
+        skipped=count_labels(file for file in files if file.side and file.label not in kept),
         groups=tuple(groups),
         copies=tuple(copies),
     )
 
 
-def _is_held_out(read: Read, config: TrainingConfig) -> bool:
-    return bool(config.holdout_shop) and read.file.shop == config.holdout_shop
+def learnt_from(files: Iterable[PhotoFile], config: TrainingConfig) -> Iterator[PhotoFile]:
+    """The photos that the split may train on: what only measures teaches a category nothing."""
+    return (file for file in files if _own_side(file, config) is None)
+
+
+def _own_side(file: PhotoFile, config: TrainingConfig) -> Side | None:
+    """What a photo is for, None where the split says."""
+    if config.holdout_shop and file.shop == config.holdout_shop:
+        return Side.TEST
+    return file.side
+
+
+def sides_of(reads: Sequence[Read], groups: Sequence[str], config: TrainingConfig) -> list[Side]:
+    """The side of each photo; those of one group are on one.
+
+    What belongs together with photos of a validation or test folder and does not lie there is
+    left out, so that just those measure; copies of a held out shop's photos measure with them.
+    """
+    own = [_own_side(read.file, config) for read in reads]
+    given: dict[str, Side] = {}
+    for name, side in zip(groups, own, strict=True):
+        if side and given.get(name) is not Side.TEST:
+            given[name] = side
+    sides = split(
+        [read.file.label for read in reads],
+        groups,
+        test_percent=0 if config.holdout_shop or config.test else config.test_percent,
+        validation_percent=0 if config.validation else config.validation_percent,
+        given=given,
+    )
+    if config.holdout_shop:
+        return sides
+    return [
+        Side.UNUSED if name in given and its is not side else side
+        for name, its, side in zip(groups, own, sides, strict=True)
+    ]
 
 
 def _check_sides(reads: Sequence[Read], sides: Sequence[Side], config: TrainingConfig) -> None:
-    if config.holdout_shop:
-        shop = repr(config.holdout_shop)
-        if Side.TEST not in sides:
-            raise DataError(f"the shop {shop} has no readable photo of a category that is trained")
-        learnt = {read.file.label for read, side in zip(reads, sides, strict=True)
-                  if side is Side.TRAIN}  # fmt: skip
-        alone = sorted({read.file.label for read in reads} - learnt)
-        if alone:
+    shop = f"the shop {config.holdout_shop!r}" if config.holdout_shop else ""
+    for side, place in (
+        (Side.TEST, shop or config.test),
+        (Side.VALIDATION, config.validation),
+    ):
+        if place and side not in sides:
             raise DataError(
-                f"without the shop {shop} and copies of its photos nothing is left to train "
-                f"{', '.join(alone)} on"
+                f"{place} has no readable photo of a category that is trained"
+                + (", other than copies of test photos" if side is Side.VALIDATION else "")
             )
-    elif Side.TEST not in sides:
+    learnt = {read.file.label for read, side in zip(reads, sides, strict=True)
+              if side is Side.TRAIN}  # fmt: skip
+    if alone := sorted({read.file.label for read in reads} - learnt):
+        raise DataError(
+            f"without {shop or 'the validation and test photos'} and copies of these nothing "
+            f"is left to train {', '.join(alone)} on"
+        )
+    if Side.TEST not in sides and config.test_percent:
         raise DataError(
             "no photo can be set aside for the test: every category shows copies of one photo "
             "or one product only"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 
@@ -14,6 +14,7 @@ class Side(Enum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+    UNUSED = "unused"  # its like is in a folder of validation or test photos
 
 
 def split(
@@ -22,7 +23,7 @@ def split(
     *,
     test_percent: int,
     validation_percent: int,
-    held_out: Collection[str] = (),
+    given: Mapping[str, Side] | None = None,
 ) -> list[Side]:
     """The side of each photo; photos of one group are on one side.
 
@@ -31,16 +32,15 @@ def split(
     a test photo though it has two groups, gets one moved.
 
     labels, groups: of each photo; a group's name must come from content, never from a path.
-    held_out: groups that measure the model and nothing else; where there are any, no other
-    does, and a label may have no training photo.
+    given: the side of groups that are not to be split; a label may have no others.
     """
-    measuring = 0 if held_out else test_percent
-    rank = {name: _percentile(name) for name in set(groups) - set(held_out)}
+    given = given or {}
+    rank = {name: _percentile(name) for name in set(groups) - set(given)}
     sides = {
         name: Side.TEST
-        if value < measuring
+        if value < test_percent
         else Side.VALIDATION
-        if value < measuring + validation_percent
+        if value < test_percent + validation_percent
         else Side.TRAIN
         for name, value in rank.items()
     }
@@ -50,9 +50,9 @@ def split(
             by_label[label].add(name)
     for label in sorted(by_label):
         _ensure_training(by_label[label], sides, rank)
-    if measuring:
+    if test_percent:
         _ensure_test(by_label, sides, rank)
-    sides |= dict.fromkeys(held_out, Side.TEST)
+    sides |= given
     return [sides[name] for name in groups]
 
 

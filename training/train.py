@@ -32,7 +32,7 @@ from training.container import (
     note_failure,
 )
 from training.corrections import correct, read_corrections
-from training.dataset import count_labels, held_out_shop, scan, split_by_size
+from training.dataset import PhotoFile, count_labels, held_out_shop, scan, split_by_size
 from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
 from training.features import FeatureCache
@@ -40,7 +40,7 @@ from training.head import HeadRecipe, calibrated, cross_fitted, softmax, train_h
 from training.measured import measure_bundle
 from training.parallel import Progress
 from training.rows import Rows
-from training.selection import Selection, select
+from training.selection import Selection, learnt_from, select
 from training.split import Side
 from training.tuning import tune
 from training.variants import variant_features
@@ -99,14 +99,13 @@ def train(
     """
     start = time.perf_counter()
     check_target(out)
-    files, corrections = correct(scan(images), read_corrections(config.corrections, cache=cache))
+    files, corrections = correct(
+        _scan(images, config, cache), read_corrections(config.corrections, cache=cache)
+    )
     if config.holdout_shop:
         held_out_shop(files, config.holdout_shop)
     # By the number of files first, so that no photo of a hopeless category is decoded.
-    labels, _ = split_by_size(
-        count_labels(file for file in files if file.shop != config.holdout_shop or not file.shop),
-        config.min_images,
-    )
+    labels, _ = split_by_size(count_labels(learnt_from(files, config)), config.min_images)
     weights = resolve(config.backbone, cache=cache, say=say)
     selection = select(
         files,
@@ -118,7 +117,8 @@ def train(
     )
     _tell(selection, config, say)
     graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
-    told = {"scanned": len(files), "corrections": corrections}
+    scanned = sum(file.side is None for file in files)
+    told = {"scanned": scanned, "corrections": corrections}
     made = replace(made, data={**made.data, **told})
     bundle, contents = make_bundle(graph, made, photos=_golden(selection), now=datetime.now(UTC))
     measured = measure_bundle(bundle, selection, config, progress)
@@ -276,6 +276,15 @@ def _local(images: str, cache: Path) -> Path:
     return download(images, cache / "s3")
 
 
+def _scan(images: Path, config: TrainingConfig, cache: Path) -> list[PhotoFile]:
+    """The photos of the folder, and those of folders for validation and test alone."""
+    files = scan(images)
+    for side, place in ((Side.VALIDATION, config.validation), (Side.TEST, config.test)):
+        if place:
+            files += scan(_local(place, cache), side)
+    return files
+
+
 def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
     for name, reason in selection.unreadable.items():
         say(f"Skipped {name}: {reason}")
@@ -284,6 +293,14 @@ def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
         say(f"{moved} photos have another label than the shop's, as {config.corrections} says")
     if selection.copies:
         say(f"{len(selection.copies)} pairs of photos look the same; each pair is on one side")
+    if unused := selection.counts()[Side.UNUSED.value]:
+        say(
+            f"Left out {unused} photos: a copy of each, or a photo of its product, is among the "
+            "validation or test photos"
+        )
+    if selection.skipped:
+        counts = ", ".join(f"{label} ({count})" for label, count in selection.skipped.items())
+        say(f"Left out of the validation and test photos, as nothing trains them: {counts}")
     if selection.pruned:
         counts = ", ".join(f"{label} ({count})" for label, count in selection.pruned.items())
         say(f"Left out, with fewer than {config.min_images} photos: {counts}")

@@ -189,8 +189,8 @@ def test_moving_the_folder_changes_nothing(tmp_path: Path) -> None:
 def test_a_shop_held_out_measures_and_nothing_else_does() -> None:
     groups = [f"shop{number % 4}:{number}" for number in range(400)]
     held_out = {name for name in groups if name.startswith("shop1:")}
-    sides = split(["a", "b"] * 200, groups, test_percent=10, validation_percent=10,
-                  held_out=held_out)  # fmt: skip
+    sides = split(["a", "b"] * 200, groups, test_percent=0, validation_percent=10,
+                  given=dict.fromkeys(held_out, Side.TEST))  # fmt: skip
     measured = {name for name, side in zip(groups, sides, strict=True) if side is Side.TEST}
     assert measured == held_out
     usual = split(["a", "b"] * 200, groups, test_percent=10, validation_percent=10)

@@ -193,7 +193,7 @@ def selection_of(groups: list[str], labels: list[str], vectors: Any) -> Selectio
     )
     sides = split(labels, groups, test_percent=25, validation_percent=0)
     return Selection(
-        reads=reads, sides=tuple(sides), labels=("a", "b"), pruned={}, unreadable={},
+        reads=reads, sides=tuple(sides), labels=("a", "b"), pruned={}, unreadable={}, skipped={},
         groups=tuple(groups), copies=(),
     )  # fmt: skip
 
