@@ -32,7 +32,8 @@ def control(
     as_json: bool,
 ) -> None:
     """Do one action. name: a spider to start, else the id of a run. settings: of a new run."""
-    from advisor.aws.remote_crawls import RemoteCrawls, api_url_of, outputs_of
+    from advisor.aws.remote_api import api_url_of, outputs_of
+    from advisor.aws.remote_crawls import RemoteCrawls
 
     if not name and action != "status":
         raise UsageError(

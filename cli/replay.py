@@ -83,13 +83,9 @@ def command(
 
 def _download(run_id: str, out: Path, stack: str) -> int:
     """Bring a crawl on AWS into a folder; returns its number there."""
+    from advisor.aws.remote_api import api_url_of, archive_bucket_of, outputs_of
     from advisor.aws.remote_archive import download_run
-    from advisor.aws.remote_crawls import (
-        RemoteCrawls,
-        api_url_of,
-        archive_bucket_of,
-        outputs_of,
-    )
+    from advisor.aws.remote_crawls import RemoteCrawls
 
     outputs = outputs_of(stack)
     try:

@@ -67,13 +67,9 @@ def _in_folder(out: Path, keys: list[str]) -> tuple[list[Entry], list[PastCrawl]
 def _on_aws(
     url: str, keys: list[str], shop: str, stack: str
 ) -> tuple[list[Entry], list[PastCrawl]]:
+    from advisor.aws.remote_api import api_url_of, archive_bucket_of, outputs_of
     from advisor.aws.remote_archive import find_remote
-    from advisor.aws.remote_crawls import (
-        RemoteCrawls,
-        api_url_of,
-        archive_bucket_of,
-        outputs_of,
-    )
+    from advisor.aws.remote_crawls import RemoteCrawls
     from advisor.crawling.urls import site_of
 
     outputs = outputs_of(stack)

@@ -105,6 +105,9 @@ REVIEWS_ROUTES = (
     "GET /reviews/matches",
     "POST /reviews/matches",
     "DELETE /reviews/matches/{match_id}",
+    "GET /reviews/categories",
+    "POST /reviews/categories",
+    "DELETE /reviews/categories/{category_id}",
     "GET /reviews/decisions",
     "GET /days",
 )
@@ -388,8 +391,7 @@ class ServiceStack(Stack):
             description="Brings the indexes of the photos up to date",
             disk_mb=INDEX_DISK_MB,
         )
-        for prefix in ("models/*", "catalog/*"):
-            storage.data.grant_read(self.index, prefix)
+        storage.data.grant_read(self.index, "models/*")
         # What it has made it may make anew, and remove when nobody reads it any more.
         self.index.add_to_role_policy(
             iam.PolicyStatement(

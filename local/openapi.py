@@ -24,7 +24,7 @@ from advisor.aws.days import Day
 from advisor.aws.frontier import RunStatus
 from advisor.aws.routes import Body, Route
 from advisor.aws.start_crawl import MAX_CHARS, SETTINGS
-from advisor.catalog.categories import MappedCategory
+from advisor.catalog.categories import Evidence, MappedCategory
 from advisor.catalog.products import PricePoint
 from advisor.http import PROBLEM_JSON, RETRY_AFTER_S, Choice, Parameter, Share, Whole
 from advisor.uploads import MAX_BYTES, MAX_PHOTOS, PREFIX
@@ -379,13 +379,44 @@ class DoubtfulMatchesAnswer(TypedDict):
     waiting: int
 
 
-class DecisionAnswer(TypedDict):
-    """What a person decided. about: the photo's or the match's id. said: a label; same, different.
+class ReviewedCategory(TypedDict):
+    """A shop's category and the unified one that it is, by its photos or, pinned, by a person.
 
-    seen: what it was decided on.
+    listed: the unified one in the list of products, which a pin enters when it is made anew.
+    share: the unified one's part of all evidence. evidence: what photos show, weightiest first.
     """
 
-    kind: Literal["photo", "match"]
+    category_id: str
+    shop: str
+    category: str
+    unified: str
+    listed: str
+    share: Annotated[float, Field(ge=0, le=1)]
+    pinned: bool
+    evidence: list[Evidence]
+
+
+class ReviewedCategoriesAnswer(TypedDict):
+    """Shops' categories, the least sure first and pinned ones last; count: of all.
+
+    names: of unified categories that there are, to choose from; another one may be named.
+    """
+
+    categories: list[ReviewedCategory]
+    count: int
+    names: list[str]
+
+
+Kind = Literal["photo", "match", "category"]
+
+
+class DecisionAnswer(TypedDict):
+    """What a person decided. about: the photo's, the match's or the category's id.
+
+    said: a label; same, different; the unified category. seen: what it was decided on.
+    """
+
+    kind: Kind
     about: str
     said: str
     by: str
@@ -423,7 +454,7 @@ class DecisionsAnswer(TypedDict):
 class UndoneAnswer(TypedDict):
     """A decision that was taken back; undone is false where there was none."""
 
-    kind: Literal["photo", "match"]
+    kind: Kind
     about: str
     undone: bool
 
@@ -456,12 +487,16 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "GET /reviews/matches": DoubtfulMatchesAnswer,
     "POST /reviews/matches": DecisionAnswer,
     "DELETE /reviews/matches/{match_id}": UndoneAnswer,
+    "GET /reviews/categories": ReviewedCategoriesAnswer,
+    "POST /reviews/categories": DecisionAnswer,
+    "DELETE /reviews/categories/{category_id}": UndoneAnswer,
     "GET /reviews/decisions": DecisionsAnswer,
 }
 IDS: Final = {
     "image_id": "sha256 of the photo's bytes, hex",
     "product_id": "<shop>:<sku>, percent-encoded",
     "run_id": "of a crawl",
+    "category_id": "of a shop's category, as GET /reviews/categories gives it",
     "match_id": "of a pair of products, as GET /reviews/matches gives it",
 }
 # Not http.HTTPStatus' phrases: they differ from one Python to the next.
@@ -545,12 +580,22 @@ _PAIR: Final = {
     "required": ["one", "other", "same"],
     "properties": {"one": _TEXT, "other": _TEXT, "same": {"type": "boolean"}},
 }
+_PIN: Final = {
+    "type": "object",
+    "required": ["shop", "category", "unified"],
+    "properties": {
+        "shop": _TEXT,
+        "category": _TEXT,
+        "unified": _TEXT | {"minLength": 1, "maxLength": MAX_LABEL_CHARS},
+    },
+}
 BODIES: Final[Mapping[Body, tuple[dict[str, Any], bool]]] = {  # and whether it must be there
     Body.PHOTO: (_photo_body(most=1), True),
     Body.PHOTOS: (_photo_body(most=MAX_PHOTOS), True),
     Body.UPLOAD: ({"application/json": {"schema": _UPLOAD}}, False),
     Body.CRAWL: ({"application/json": {"schema": _CRAWL}}, True),
     Body.LABEL: ({"application/json": {"schema": _LABEL}}, True),
+    Body.PIN: ({"application/json": {"schema": _PIN}}, True),
     Body.PAIR: ({"application/json": {"schema": _PAIR}}, True),
 }
 

@@ -23,7 +23,7 @@ from advisor.aws.indexes import CurrentIndexes, IndexStore
 from advisor.aws.listings import ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import photos_under
-from advisor.aws.reviews import MatchPins, ReviewTable
+from advisor.aws.reviews import CATEGORY, MatchPins, ReviewTable, category_pins
 from advisor.catalog.categories import Vote
 from advisor.catalog.doubts import Doubt, ProductPhoto, alike, find_doubts
 from advisor.catalog.pins import Pins
@@ -46,7 +46,7 @@ class Services:
     listings: ListingStore
     indexes: IndexStore
     doubts: DoubtStore
-    pins: MatchPins
+    reviews: ReviewTable
 
 
 @cache
@@ -61,7 +61,7 @@ def default_services() -> Services:
         listings=ListingStore(settings.data_bucket, Path(tempfile.gettempdir())),
         indexes=IndexStore(settings.data_bucket, Path(tempfile.gettempdir()) / "advisor-indexes"),
         doubts=DoubtStore(settings.data_bucket),
-        pins=MatchPins(ReviewTable(settings.reviews_table), max_age_s=0),
+        reviews=ReviewTable(settings.reviews_table),
     )
 
 
@@ -82,9 +82,10 @@ def handler(
     products = {one.product_id: one for one in use.catalog.all()}
     seen = Seen.of(products)
     result = _index(use, seen, force=event.get("force") is True)
+    pinned = category_pins(use.reviews.all(CATEGORY))
     result |= {
-        "products": use.listings.build(products.values(), seen.votes),
-        "doubts": use.doubts.publish(seen.doubts(use.pins.get())),
+        "products": use.listings.build(products.values(), seen.votes, pinned),
+        "doubts": use.doubts.publish(seen.doubts(MatchPins(use.reviews).get())),
     }
     _logger().info("indexed", extra=result)
     return result

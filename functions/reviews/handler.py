@@ -19,21 +19,35 @@ from advisor.aws.doubts import DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import IMAGES, PhotoPlace, address, category_of
-from advisor.aws.reviews import DIFFERENT, MATCH, PHOTO, SAME, Decision, ReviewTable
+from advisor.aws.reviews import (
+    CATEGORY,
+    DIFFERENT,
+    MATCH,
+    PHOTO,
+    SAME,
+    Decision,
+    ReviewTable,
+    category_pins,
+)
 from advisor.aws.routes import Body, Route, serve
-from advisor.catalog.pins import match_id
+from advisor.catalog.categories import MappedCategory, Shelved
+from advisor.catalog.pins import category_id, match_id
 from advisor.catalog.products import Product
 from advisor.errors import NoModelError, NotFoundError, RequestError
-from advisor.http import Choice, Request, Whole
+from advisor.http import Choice, Request, Whole, Words
 from advisor.settings import Settings
 from advisor.uploads import json_object
 
 LIMIT: Final = Whole(name="limit", about="how many at most", default=20, least=1, most=100)
 DAYS: Final = Whole(name="days", about="how many, today's last", default=30, least=1, most=366)
-KIND: Final = Choice(name="kind", about="of photos, or of matches", words=(PHOTO, MATCH))
+KIND: Final = Choice(
+    name="kind", about="of photos, of matches, or of categories", words=(PHOTO, MATCH, CATEGORY)
+)
+SHOP: Final = Words(name="shop", about="only this shop's")
+CATEGORIES: Final = Whole(name="limit", about="how many at most", default=200, least=1, most=1000)
 MAX_LABEL_CHARS: Final = 200
 PAIRS_READ: Final = 50  # at a time: 100 products are one BatchGetItem
-_MATCH_ID = re.compile(r"[0-9a-f]{32}")
+_ID = re.compile(r"[0-9a-f]{32}")  # of catalog/pins.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,15 +171,9 @@ def _shown(photo: dict[str, Any], products: Mapping[str, Product], use: Services
 
 def decide_photo(request: Request, use: Services) -> dict[str, Any]:
     """Keep what a person says that a photo shows; the next training learns it."""
-    label = json_object(request.body).get("label")
-    if not isinstance(label, str) or not label.strip() or len(label) > MAX_LABEL_CHARS:
-        raise RequestError(
-            400,
-            f"label is {str(label)[:50]!r}; expected a category of 1 to {MAX_LABEL_CHARS} signs",
-        )
+    label = _category(json_object(request.body), "label")
     row = use.labels.latest(request.id("image_id"))
     said = row.classification
-    label = " ".join(label.split())
     known = [*use.models.read_info(use.models.current().version)["labels"], _shop_label(row)]
     if label not in known:  # a misspelt one would be a category of one photo
         there = ", ".join(filter(None, known))
@@ -274,10 +282,84 @@ def decide_match(request: Request, use: Services) -> dict[str, Any]:
 
 def undo_match(request: Request, use: Services) -> dict[str, Any]:
     """Take back what was said of two products."""
-    known = request.id("match_id")
-    if not _MATCH_ID.fullmatch(known):
-        raise NotFoundError(f"no decided match {known[:50]!r}")
-    return _undo(MATCH, known, use)
+    return _undo(MATCH, _known(request, "match_id"), use)
+
+
+def categories(request: Request, use: Services) -> dict[str, Any]:
+    """What each shop's category is, by its photos or by a person; the least sure first.
+
+    A pin counts in the list of products when that is made anew: `listed` is what it says now.
+    """
+    limit, shop = CATEGORIES.of(request), SHOP.of(request)
+    pins = category_pins(use.reviews.all(CATEGORY))
+    mapped = use.doubts.mapped()
+    asked = [(one.unified, _pinned(one, pins)) for one in mapped if shop in ("", one.shop)]
+    asked.sort(key=lambda pair: (pair[1].pinned, pair[1].share))
+    names = {one.unified for one in mapped} | set(pins.values())
+    with suppress(NoModelError):
+        names |= set(use.models.read_info(use.models.current().version)["labels"])
+    return {
+        "categories": [
+            {"category_id": category_id(one.shop, one.category), "listed": listed} | one.to_dict()
+            for listed, one in asked[:limit]
+        ],
+        "count": len(asked),
+        "names": sorted(names),
+    }
+
+
+def pin_category(request: Request, use: Services) -> dict[str, Any]:
+    """Keep what a person says that a shop's category is."""
+    asked = json_object(request.body)
+    shop, category = asked.get("shop"), asked.get("category")
+    if not isinstance(shop, str) or not isinstance(category, str):
+        raise RequestError(400, "expected shop and category, as GET /reviews/categories gives them")
+    unified = _category(asked, "unified")
+    found = [one for one in use.doubts.mapped() if (one.shop, one.category) == (shop, category)]
+    if not found:
+        raise NotFoundError(f"no category {category[:50]!r} is listed of shop {shop[:50]!r}")
+    decision = use.reviews.put(
+        Decision(
+            kind=CATEGORY,
+            about=category_id(shop, category),
+            said=unified,
+            by=request.caller,
+            at=_now(use),
+            seen={"shop": shop, "category": category, "unified": found[0].pinned_to(None).unified},
+        )
+    )
+    _logger().info("category pinned", extra={"shop": shop, "category": category, "as": unified})
+    return decision.to_dict()
+
+
+def unpin_category(request: Request, use: Services) -> dict[str, Any]:
+    """Take back what was said of a category: it is what its photos show."""
+    return _undo(CATEGORY, _known(request, "category_id"), use)
+
+
+def _pinned(mapped: MappedCategory, pins: Mapping[Shelved, str]) -> MappedCategory:
+    return mapped.pinned_to(pins.get((mapped.shop, mapped.category)))
+
+
+def _category(asked: Mapping[str, Any], name: str) -> str:
+    """A category that a person names, its spaces as one each.
+
+    Raises: RequestError 400 if it is none.
+    """
+    value = asked.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_LABEL_CHARS:
+        raise RequestError(
+            400,
+            f"{name} is {str(value)[:50]!r}; expected a category of 1 to {MAX_LABEL_CHARS} signs",
+        )
+    return " ".join(value.split())
+
+
+def _known(request: Request, name: str) -> str:
+    known = request.id(name)
+    if not _ID.fullmatch(known):
+        raise NotFoundError(f"no {name} {known[:50]!r}")
+    return known
 
 
 def _undo(kind: str, about: str, use: Services) -> dict[str, Any]:
@@ -345,6 +427,13 @@ ROUTES: Final = {
     "GET /reviews/matches": Route(answers=matches, query=(LIMIT,), refuses=(400, 429)),
     "POST /reviews/matches": Route(answers=decide_match, takes=Body.PAIR, refuses=(400, 404, 429)),
     "DELETE /reviews/matches/{match_id}": Route(answers=undo_match, refuses=(404, 429)),
+    "GET /reviews/categories": Route(
+        answers=categories, query=(SHOP, CATEGORIES), refuses=(400, 429)
+    ),
+    "POST /reviews/categories": Route(
+        answers=pin_category, takes=Body.PIN, refuses=(400, 404, 429)
+    ),
+    "DELETE /reviews/categories/{category_id}": Route(answers=unpin_category, refuses=(404, 429)),
     "GET /days": Route(answers=days, query=(DAYS,), refuses=(400, 429)),
     "GET /reviews/decisions": Route(answers=decisions, query=(KIND, LIMIT), refuses=(400, 429)),
 }

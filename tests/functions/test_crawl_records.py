@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from advisor.aws import clients, crawl_records, crawl_turns, host_frontier, remote_crawls
+from advisor.aws import (
+    clients,
+    crawl_records,
+    crawl_turns,
+    host_frontier,
+    remote_api,
+    remote_crawls,
+)
 from advisor.aws.crawl_records import read_batches
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import RunStatus, list_runs, read_run
@@ -30,8 +37,8 @@ def deployed(service: CrawlService, monkeypatch: pytest.MonkeyPatch) -> CrawlSer
     """The service as the command line finds it."""
     outputs = {"ApiId": "a", "ApiUrl": "https://a.example/api"}
     crawls = remote_crawls.RemoteCrawls
-    monkeypatch.setattr(remote_crawls, "outputs_of", lambda _stack: outputs)
-    monkeypatch.setattr(remote_crawls, "archive_bucket_of", lambda _stack: "data")
+    monkeypatch.setattr(remote_api, "outputs_of", lambda _stack: outputs)
+    monkeypatch.setattr(remote_api, "archive_bucket_of", lambda _stack: "data")
     monkeypatch.setattr(crawls, "all", lambda _: [asdict(run) for run in list_runs("frontier")])
     monkeypatch.setattr(crawls, "status", lambda _, run_id: asdict(read_run("frontier", run_id)))
     return service

@@ -12,7 +12,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from advisor.aws import clients, remote_crawls, start_crawl
+from advisor.aws import clients, remote_api, start_crawl
 from advisor.aws.announcing import ClosedTopic
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import read_run
@@ -259,7 +259,7 @@ def routed(call: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return answer
 
     outputs = {"ApiId": "a", "ApiUrl": "http://127.0.0.1:1/api"}
-    monkeypatch.setattr(remote_crawls, "outputs_of", lambda _stack: outputs)
+    monkeypatch.setattr(remote_api, "outputs_of", lambda _stack: outputs)
     monkeypatch.setattr(requests, "request", send)
     yield seen
 

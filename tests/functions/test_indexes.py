@@ -17,15 +17,15 @@ from advisor.aws.indexes import CURRENT, IndexedPhotos, IndexStore
 from advisor.aws.listings import CurrentListing, ListingStore
 from advisor.aws.models import CURRENT as CURRENT_MODEL
 from advisor.aws.models import ModelStore
-from advisor.aws.reviews import MATCH, Decision, MatchPins, ReviewTable
+from advisor.aws.reviews import CATEGORY, MATCH, Decision, ReviewTable
 from advisor.catalog.listing import Query
 from advisor.crawling.items import Item
-from advisor.errors import DataError
 from functions.index.handler import Services, handler
 
 pytestmark = pytest.mark.usefixtures("aws")
 EMBEDDINGS = EmbeddingTable("embeddings")
 CATALOG = CatalogTables("products", "prices")
+REVIEWS = ReviewTable("reviews")
 
 
 def unit(angle: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -59,7 +59,7 @@ def index(tmp_path: Path, *, keep_s: float = -5, **event: Any) -> dict[str, Any]
             data_bucket="data", models=ModelStore("data"), embeddings=EMBEDDINGS,
             indexes=IndexStore("data", tmp_path / "indexing", keep_s=keep_s), catalog=CATALOG,
             listings=ListingStore("data", tmp_path / "listing", keep_s=keep_s),
-            doubts=DoubtStore("data"), pins=MatchPins(ReviewTable("reviews"), max_age_s=0),
+            doubts=DoubtStore("data"), reviews=REVIEWS,
         )  # fmt: skip
 
     return handler(event, None, services=services)
@@ -234,16 +234,20 @@ def test_products_are_listed_under_the_category_that_their_photos_show(tmp_path:
 
 def test_a_pin_wins_and_a_list_is_there_before_any_model(tmp_path: Path) -> None:
     sell("one", "a", "Runner", "footwear")
-    pins = {"one": {"footwear": "shoes & boots"}}
-    client("s3").put_object(Bucket="data", Key="catalog/pins.json", Body=json.dumps(pins).encode())
-    assert index(tmp_path)["products"] == 1
-    store = ListingStore("data", tmp_path / "x")
-    listed = CurrentListing(store, max_age_s=0).get()
+    sell("one", "b", "Tent", "outdoor")
+    REVIEWS.put(
+        Decision(
+            kind=CATEGORY, about="-", said="shoes & boots", by="ann", at="2026",
+            seen={"shop": "one", "category": "footwear", "unified": "footwear"},
+        )
+    )  # fmt: skip
+    assert index(tmp_path)["products"] == 2
+    listed = CurrentListing(ListingStore("data", tmp_path / "x"), max_age_s=0).get()
     assert listed
-    assert listed[0].categories()[0]["category"] == "shoes & boots"
-    client("s3").put_object(Bucket="data", Key="catalog/pins.json", Body=b'{"one": "shoes"}')
-    with pytest.raises(DataError, match=r"pins\.json is not"):
-        store.pins()
+    assert [one["category"] for one in listed[0].categories()] == ["outdoor", "shoes & boots"]
+    assert [(one["category"], one["unified"], one["pinned"]) for one in listed[1]["mapped"]] == [
+        ("footwear", "shoes & boots", True), ("outdoor", "outdoor", False),
+    ]  # fmt: skip
 
 
 def test_a_new_list_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -279,7 +283,7 @@ def test_doubtful_matches_are_listed_for_a_person_until_they_are_decided(tmp_pat
     assert (doubt["one"], doubt["other"]) == ("one:t", "two:t")
     assert (doubt["reason"], doubt["why"]) == ("name", "photos differ")
     assert (doubt["one_photo"], doubt["other_photo"]) == ("images/one", "images/two")
-    ReviewTable("reviews").put(
+    REVIEWS.put(
         Decision(
             kind=MATCH, about=doubt["match_id"], said="different", by="ann", at="2026",
             seen={"one": "one:t", "other": "two:t"},

@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 
+from advisor.aws import remote_api
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
 from advisor.aws.days import DayTable
@@ -19,10 +22,12 @@ from advisor.aws.doubts import DOUBTS, DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
 from advisor.aws.listings import CURRENT as CURRENT_LISTING
 from advisor.aws.models import CURRENT, ModelStore
-from advisor.aws.reviews import MATCH, PHOTO, MatchPins, ReviewTable, corrections, pairs
-from advisor.catalog.pins import match_id
+from advisor.aws.reviews import CATEGORY, MATCH, PHOTO, MatchPins, ReviewTable, corrections, pairs
+from advisor.catalog.categories import Vote, map_categories
+from advisor.catalog.pins import category_id, match_id
 from advisor.crawling.items import Item
 from advisor.vision.classification import Classification, Label
+from cli.categories import command
 from functions.reviews.handler import Services, handler
 from infra.service_stack import REVIEWS_ROUTES
 from tests.openapi import checked_answer
@@ -333,6 +338,126 @@ def test_an_undo_of_what_is_no_match_is_not_found(call: Call) -> None:
     assert call("DELETE /reviews/matches/{match_id}", match_id="../x")[0] == 404
 
 
+def vote(category: str, label: str, probability: float, shop: str = "one") -> Vote:
+    sku = f"{shop}:{category}{label}"
+    return Vote(
+        shop=shop, category=category, product_id=sku, photo=sku, label=label,
+        probability=probability,
+    )  # fmt: skip
+
+
+def list_categories(pins: Any = None) -> None:
+    """What the index function publishes of these shops' categories."""
+    votes = [
+        vote("boots & co", "shoes", 0.75), vote("boots & co", "hats", 0.25),
+        vote("headwear", "hats", 0.9), vote("caps", "hats", 0.6, "two"),
+    ]  # fmt: skip
+    mapped = map_categories(votes, pins, shelves=[("two", "sofas")])
+    put(CURRENT_LISTING, {"key": "-", "mapped": [one.to_dict() for one in mapped]})
+
+
+def categories(call: Call, **query: str) -> list[tuple[str, str, str, float, bool]]:
+    status, answer = call("GET /reviews/categories", query=query)
+    assert status == 200
+    names = ("category", "unified", "listed", "share", "pinned")
+    return [tuple(one[name] for name in names) for one in answer["categories"]]
+
+
+def test_categories_are_told_with_their_evidence_the_least_sure_first(call: Call) -> None:
+    publish("m1")
+    list_categories()
+    assert categories(call) == [
+        ("sofas", "sofas", "sofas", 0, False),
+        ("boots & co", "shoes", "shoes", 0.75, False),
+        ("headwear", "hats", "hats", 1, False),
+        ("caps", "hats", "hats", 1, False),
+    ]
+    answer = call("GET /reviews/categories", query={"shop": "one", "limit": "1"})[1]
+    assert (answer["count"], answer["names"]) == (2, ["hats", "shoes", "sofas"])
+    assert answer["categories"] == [{
+        "category_id": category_id("one", "boots & co"), "shop": "one", "category": "boots & co",
+        "unified": "shoes", "listed": "shoes", "share": 0.75, "pinned": False,
+        "evidence": [{"label": "shoes", "weight": 0.75, "products": 1},
+                     {"label": "hats", "weight": 0.25, "products": 1}],
+    }]  # fmt: skip
+    assert call("GET /reviews/categories", query={"limit": "0"})[0] == 400
+
+
+def test_a_pinned_category_is_kept_with_who_and_when_until_it_is_taken_back(call: Call) -> None:
+    list_categories()
+    body = {"shop": "one", "category": "boots & co", "unified": " winter  boots "}
+    known = category_id("one", "boots & co")
+    said = call("POST /reviews/categories", body)
+    assert said == (200, {
+        "kind": "category", "about": known, "said": "winter boots", "by": ANN,
+        "at": "2026-11-22T10:00:00.000000Z",
+        "seen": {"shop": "one", "category": "boots & co", "unified": "shoes"},
+    })  # fmt: skip
+    assert call("POST /reviews/categories", body, by="bob") == said  # the first one stays
+    pinned = ("boots & co", "winter boots", "shoes", 0, True)
+    assert categories(call, shop="one") == [("headwear", "hats", "hats", 1, False), pinned]
+    assert "winter boots" in call("GET /reviews/categories")[1]["names"]
+    assert call("GET /reviews/decisions", query={"kind": "category"})[1]["decisions"] == [said[1]]
+    list_categories({("one", "boots & co"): "winter boots"})  # listed anew meanwhile
+    undo = "DELETE /reviews/categories/{category_id}"
+    assert call(undo, category_id=known)[1]["undone"] is True
+    assert categories(call, shop="one")[0] == ("boots & co", "shoes", "winter boots", 0.75, False)
+    assert call(undo, category_id=known)[1]["undone"] is False
+    assert list(REVIEWS.all(CATEGORY)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [({"shop": "one", "category": "caps", "unified": "x"}, 404, "no category 'caps' is listed"),
+     ({"shop": "one", "category": "headwear"}, 400, "unified is 'None'; expected a category"),
+     ({"shop": "one", "category": "headwear", "unified": " "}, 400, "expected a category"),
+     ({"shop": "one", "category": "headwear", "unified": "x" * 201}, 400, "of 1 to 200 signs"),
+     ({"shop": 1, "category": "headwear", "unified": "x"}, 400, "expected shop and category")],
+)  # fmt: skip
+def test_a_pin_of_no_category_is_refused(call: Call, body: Any, status: int, said: str) -> None:
+    list_categories()
+    found, problem = call("POST /reviews/categories", body)
+    assert (found, said in problem["detail"]) == (status, True)
+    assert list(REVIEWS.all(CATEGORY)) == []
+
+
+def test_an_undo_of_what_is_no_category_is_not_found(call: Call) -> None:
+    assert call("DELETE /reviews/categories/{category_id}", category_id="../x")[0] == 404
+
+
+def test_the_command_lists_pins_and_unpins_by_the_same_routes(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(_url: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        path, _, query = path.partition("?")
+        known = path.removeprefix("reviews/categories").strip("/")
+        route = f"{method} /reviews/categories" + ("/{category_id}" if known else "")
+        status, told = call(route, body, query=dict(parse_qsl(query)), category_id=known)
+        assert status == 200, told
+        return told
+
+    list_categories()
+    monkeypatch.setattr(remote_api, "outputs_of", lambda _stack: {"ApiId": "a", "ApiUrl": "-"})
+    monkeypatch.setattr(remote_api, "call_api", answered)
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(command, ["--remote", *arguments])
+
+    assert run().stdout.splitlines()[1].split() == ["two", "sofas", "sofas", "0%"]
+    shown = run("--pin", "two", "sofas", "furniture").stdout.splitlines()
+    assert shown[-1].split() == ["two", "sofas", "furniture", "pinned"]
+    shown = run("--unpin", "two", "sofas", "--json").stdout.splitlines()
+    assert json.loads(shown[0])["unified"] == "sofas"
+    assert str(run("--unpin", "two", "sofas").exception) == (
+        "no category 'sofas' of shop 'two' is pinned"
+    )
+    monkeypatch.setattr("cli.categories._MOST", 1)
+    assert "the least sure 1 of 4" in run().stderr
+    assert run(".").exit_code == 2
+    refused = CliRunner().invoke(command, [".", "--bundle", "b", "--unpin", "one", "c"])
+    assert "--pin and --unpin belong to --remote" in refused.stderr
+
+
 def test_what_was_decided_last_comes_first_with_the_model_that_learned_it(call: Call) -> None:
     publish("m1")
     for name in ("a", "b", "c"):
@@ -350,7 +475,7 @@ def test_what_was_decided_last_comes_first_with_the_model_that_learned_it(call: 
 
 def test_every_route_is_answered(call: Call) -> None:
     for route in REVIEWS_ROUTES:
-        status, _ = call(route, image_id="0", match_id="0")
+        status, _ = call(route, image_id="0", match_id="0", category_id="0")
         assert status in (200, 400, 404), route
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.aws.clients import client
-from advisor.aws.reviews import MATCH, PHOTO, SAME, Decision, ReviewTable
+from advisor.aws.reviews import CATEGORY, MATCH, PHOTO, SAME, Decision, ReviewTable
 from advisor.errors import UsageError
 from cli.reviews import command
 
@@ -31,7 +31,16 @@ def test_decisions_are_printed_as_trainings_and_folders_read_them(stack: None) -
     reviews.put(Decision(kind=PHOTO, about="a" * 64, said="hat", by="ann", at="2026"))
     seen = {"one": "one:1", "other": "two:1"}
     reviews.put(Decision(kind=MATCH, about="b", said=SAME, by="bob", at="2027", seen=seen))
-    photos, matches = (CliRunner().invoke(command, [what]).stdout for what in ("photos", "matches"))
+    for shop, category, said in (("one", "c", "hats"), ("one", "d", "hüte"), ("two", "c", "x")):
+        seen_of = {"shop": shop, "category": category, "unified": "c"}
+        about = f"{shop}{category}"
+        reviews.put(
+            Decision(kind=CATEGORY, about=about, said=said, by="cy", at="2028", seen=seen_of)
+        )
+    photos, matches, categories = (
+        CliRunner().invoke(command, [what]).stdout for what in ("photos", "matches", "categories")
+    )
+    assert json.loads(categories) == {"one": {"c": "hats", "d": "hüte"}, "two": {"c": "x"}}
     assert json.loads(photos) == {"image": "a" * 64, "label": "hat", "by": "ann", "at": "2026"}
     assert json.loads(matches) == seen | {"same": True, "by": "bob", "at": "2027"}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.catalog.categories import Vote, disagreements, map_categories
+from advisor.catalog.categories import MappedCategory, Vote, disagreements, map_categories
 
 
 def vote(
@@ -39,6 +39,24 @@ def test_a_pin_wins_over_the_evidence_which_stays() -> None:
     assert (footwear.unified, footwear.pinned, footwear.share) == ("boots", True, 0)
     assert footwear.evidence[0].label == "shoes"
     assert (empty.category, empty.unified, empty.evidence) == ("empty", "hats", ())
+
+
+def test_a_category_that_no_photo_tells_of_is_its_own() -> None:
+    shelves = [("one", "footwear"), ("two", "sofas")]
+    footwear, sofas = map_categories([vote("a", "shoes")], shelves=shelves)
+    assert footwear.unified == "shoes"
+    assert (sofas.unified, sofas.share, sofas.pinned) == ("sofas", 0, False)
+
+
+def test_a_pin_that_is_taken_back_leaves_what_the_photos_show() -> None:
+    [found] = map_categories([vote("a", "shoes")], {("one", "footwear"): "boots"})
+    again = MappedCategory.from_dict(found.to_dict())
+    assert again == found
+    assert (again.pinned_to(None).unified, again.pinned_to(None).share) == ("shoes", 1)
+    assert again.pinned_to("shoes") == MappedCategory.of(
+        ("one", "footwear"), found.evidence, "shoes"
+    )
+    assert again.pinned_to("shoes").pinned
 
 
 def test_products_whose_photos_show_something_else_are_told_most_confident_first() -> None:

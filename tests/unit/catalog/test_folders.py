@@ -247,6 +247,14 @@ def test_tells_what_the_shops_categories_are_and_who_disagrees(world: Path) -> N
         (world / "one" / "pins.json").unlink()
 
 
+def test_a_category_without_a_photo_that_can_be_read_is_told_too(
+    world: Path, tmp_path: Path
+) -> None:
+    shop = make_shop(tmp_path / "shop", {"1": b"?"}, [{"category": "sofas"}])
+    shown = CliRunner().invoke(categories, ["--bundle", str(world / "model"), str(shop)]).stdout
+    assert shown.splitlines()[1].split() == ["shop", "sofas", "sofas", "0%"]
+
+
 def test_an_empty_result_says_so_in_words(world: Path, tmp_path: Path) -> None:
     empty = make_shop(tmp_path / "empty", {})
     result = suggest(world, "--items", str(empty), str(world / "photo.png"))

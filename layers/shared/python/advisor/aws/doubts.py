@@ -1,7 +1,8 @@
 """What a person should look at, as the index function found it when it last listed all products.
 
 listing/doubts.json    {"matches"}: pairs that may be one product (advisor.catalog.doubts)
-listing/current.json   {"disagreements"}: products that may be mis-shelved (advisor.aws.listings)
+listing/current.json   {"disagreements"}: products that may be mis-shelved, {"mapped"}: what shops'
+                       categories are (advisor.aws.listings)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from advisor.aws.clients import client
 from advisor.aws.listings import CURRENT
 from advisor.aws.objects import read_json
+from advisor.catalog.categories import MappedCategory
 
 if TYPE_CHECKING:
     from advisor.catalog.doubts import Doubt
@@ -45,6 +47,13 @@ class DoubtStore:
 
     def disagreements(self) -> list[dict[str, Any]]:
         """The products that may be mis-shelved (`Disagreement.to_dict`), the surest first."""
-        listed = read_json(self.bucket, CURRENT) or {}
-        found: list[dict[str, Any]] = listed.get("disagreements", [])
+        found = self._listed("disagreements")
         return [one for one in found if one.get("image_id")]  # a list of before had none
+
+    def mapped(self) -> list[MappedCategory]:
+        """What each shop's category is in the list of products that is in use."""
+        return [MappedCategory.from_dict(one) for one in self._listed("mapped")]
+
+    def _listed(self, what: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (read_json(self.bucket, CURRENT) or {}).get(what, [])
+        return found

@@ -1,6 +1,5 @@
 """The list of all products in S3, made from the products table, and the mapped categories.
 
-catalog/pins.json         {shop: {category: unified}}: what a person said of a shop's categories
 listing/<build>.sqlite    a list (advisor.catalog.listing), never changed once it is there
 listing/current.json      {"key", "products", "built_at", "mapped", "disagreements"}, written last
 """
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +18,12 @@ from uuid import uuid4
 from advisor.aws.clients import client
 from advisor.aws.objects import read_json, remove_old
 from advisor.aws.remembered import MAX_AGE_S, Remembered
-from advisor.catalog.categories import Vote, disagreements, map_categories
+from advisor.catalog.categories import Shelved, Vote, disagreements, map_categories
 from advisor.catalog.listing import Listing, write_listing
 from advisor.catalog.products import Product
-from advisor.errors import DataError
 
 ROOT = "listing/"
 CURRENT = f"{ROOT}current.json"
-PINS = "catalog/pins.json"
 KEEP_S = 3600.0  # longer than the function may run
 MOST_DISAGREEMENTS = 1_000  # a person looks at the most confident first
 
@@ -42,9 +39,18 @@ class ListingStore:
     cache: Path
     keep_s: float = KEEP_S
 
-    def build(self, products: Iterable[Product], votes: Sequence[Vote]) -> int:
-        """Make the list anew and put it into use, in one write; returns its products."""
-        mapped = map_categories(votes, self.pins())
+    def build(
+        self,
+        products: Collection[Product],
+        votes: Sequence[Vote],
+        pins: Mapping[Shelved, str] | None = None,
+    ) -> int:
+        """Make the list anew and put it into use, in one write; returns its products.
+
+        pins: what people said of shops' categories.
+        """
+        shelves = {(one.item.shop, one.item.category) for one in products}
+        mapped = map_categories(votes, pins, shelves=shelves)
         photos = {vote.product_id: vote.photo for vote in votes}
         key = f"{ROOT}{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.sqlite"
         with tempfile.TemporaryDirectory() as name:
@@ -72,23 +78,6 @@ class ListingStore:
     def current(self) -> dict[str, Any] | None:
         """listing/current.json; None before the first list was made."""
         return read_json(self.bucket, CURRENT)
-
-    def pins(self) -> dict[tuple[str, str], str]:
-        """What a person said of shops' categories.
-
-        Raises: DataError if pins.json is not of that form.
-        """
-        pins = read_json(self.bucket, PINS) or {}
-        try:
-            return {
-                (shop, category): str(unified)
-                for shop, of_shop in pins.items()
-                for category, unified in of_shop.items()
-            }
-        except AttributeError as error:
-            raise DataError(
-                f"s3://{self.bucket}/{PINS} is not {{shop: {{category: unified}}}}"
-            ) from error
 
     def fetch(self, key: str) -> Listing:
         """The list of a key, fetched once; others are removed from the disk."""

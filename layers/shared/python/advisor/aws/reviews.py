@@ -1,6 +1,8 @@
-"""What people decided, in DynamoDB: what a photo shows, and whether two offers are one product.
+"""What people decided, in DynamoDB: what a photo shows, whether two offers are one product, and
+what a shop's category is.
 
-reviews   kind ("photo", "match"), about -> the decision, by whom and when; index by_time
+reviews   kind ("photo", "match", "category"), about -> the decision, by whom and when; index
+          by_time
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from botocore.exceptions import ClientError
 from advisor.aws.clients import table
 from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.aws.rows import get_all, query_all
+from advisor.catalog.categories import Shelved
 from advisor.catalog.pins import Pins, pins_of
 
 PHOTO: Final = "photo"
 MATCH: Final = "match"
+CATEGORY: Final = "category"
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 BY_TIME: Final = "by_time"
@@ -28,10 +32,11 @@ BY_TIME: Final = "by_time"
 class Decision:
     """One decision.
 
-    kind: PHOTO or MATCH. about: the photo's id (sha256), or the match's (catalog/pins.py). said:
-    the label; or SAME or DIFFERENT. by: the caller's ARN. at: ISO 8601, UTC, with microseconds.
-    seen: what it was decided on (`shop_label`, `label` and `model_version`; or `one` and `other`,
-    ids of products).
+    kind: PHOTO, MATCH or CATEGORY. about: the photo's id (sha256), or the match's or category's
+    (catalog/pins.py). said: the label; SAME or DIFFERENT; or the unified category. by: the
+    caller's ARN. at: ISO 8601, UTC, with microseconds. seen: what it was decided on
+    (`shop_label`, `label` and `model_version`; `one` and `other`, ids of products; or `shop`,
+    `category` and what photos told it to be, `unified`).
     """
 
     kind: str
@@ -112,6 +117,11 @@ def pairs(decisions: Iterable[Decision]) -> Iterator[dict[str, Any]]:
     for one in decisions:
         seen = {"one": one.seen["one"], "other": one.seen["other"]}
         yield seen | {"same": one.said == SAME, "by": one.by, "at": one.at}
+
+
+def category_pins(decisions: Iterable[Decision]) -> dict[Shelved, str]:
+    """Decided categories as `advisor.catalog.categories.map_categories` takes them."""
+    return {(one.seen["shop"], one.seen["category"]): one.said for one in decisions}
 
 
 class MatchPins(Remembered[Pins]):

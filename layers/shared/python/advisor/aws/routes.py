@@ -36,6 +36,7 @@ class Body(StrEnum):
     CRAWL = "crawl"  # what POST /crawls takes
     LABEL = "label"  # what POST /reviews/photos/{image_id} takes
     PAIR = "pair"  # what POST /reviews/matches takes
+    PIN = "pin"  # what POST /reviews/categories takes
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
-"""Unified categories: what each shop's category is, told by what a model sees in its photos."""
+"""Unified categories: what each shop's category is, told by what a model sees in its photos.
+
+A person's word, a pin, wins.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 Shelved = tuple[str, str]  # a shop, and one of its categories in its own words
 
@@ -37,7 +40,7 @@ class MappedCategory:
     """A shop's category and the unified one that it is.
 
     share: the label's part of all evidence, 0..1; of a pinned one the pin's. pinned: a person
-    said so. evidence: for each label, the weightiest first.
+    said so. evidence: for each label, the weightiest first; without any the category is its own.
     """
 
     shop: str
@@ -46,6 +49,32 @@ class MappedCategory:
     share: float
     pinned: bool
     evidence: tuple[Evidence, ...]
+
+    @classmethod
+    def of(cls, shelved: Shelved, evidence: Iterable[Evidence], pin: str | None = None) -> Self:
+        """What a category is by this evidence, the weightiest first, unless a person pinned it."""
+        evidence = tuple(evidence)
+        unified = pin or (evidence[0].label if evidence else shelved[1])
+        total = sum(one.weight for one in evidence)
+        told = sum(one.weight for one in evidence if one.label == unified)
+        return cls(
+            shop=shelved[0],
+            category=shelved[1],
+            unified=unified,
+            share=told / total if total else 0.0,
+            pinned=pin is not None,
+            evidence=evidence,
+        )
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        evidence = tuple(Evidence(**one) for one in value["evidence"])
+        return cls(**{**value, "evidence": evidence})
+
+    def pinned_to(self, pin: str | None) -> Self:
+        """The same category as a person says, or without a pin as the evidence does."""
+        return self.of((self.shop, self.category), self.evidence, pin)
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object (weights rounded to four digits)."""
@@ -78,16 +107,19 @@ class Disagreement:
 
 
 def map_categories(
-    votes: Iterable[Vote], pins: Mapping[Shelved, str] | None = None
+    votes: Iterable[Vote],
+    pins: Mapping[Shelved, str] | None = None,
+    *,
+    shelves: Iterable[Shelved] = (),
 ) -> list[MappedCategory]:
     """Each shop's categories with the unified ones, in the order of their names.
 
     A label weighs what its probabilities come to, so that photos the model is unsure of count for
     less. Of equal weights the first in the alphabet. pins: what a person said; they win, also over
-    no evidence at all.
+    no evidence at all. shelves: categories that there are, whether or not a photo tells of them.
     """
     pins = pins or {}
-    weights: dict[Shelved, dict[str, float]] = {shelved: {} for shelved in pins}
+    weights: dict[Shelved, dict[str, float]] = {shelved: {} for shelved in (*pins, *shelves)}
     products: dict[tuple[Shelved, str], set[str]] = defaultdict(set)
     for vote in votes:
         shelved = (vote.shop, vote.category)
@@ -97,21 +129,10 @@ def map_categories(
     found = []
     for shelved, of_labels in sorted(weights.items()):
         ranked = sorted(of_labels.items(), key=lambda pair: (-pair[1], pair[0]))
-        unified = pins.get(shelved) or ranked[0][0]
-        total = sum(of_labels.values())
-        found.append(
-            MappedCategory(
-                shop=shelved[0],
-                category=shelved[1],
-                unified=unified,
-                share=of_labels.get(unified, 0.0) / total if total else 0.0,
-                pinned=shelved in pins,
-                evidence=tuple(
-                    Evidence(label, weight, len(products[shelved, label]))
-                    for label, weight in ranked
-                ),
-            )
+        evidence = (
+            Evidence(label, weight, len(products[shelved, label])) for label, weight in ranked
         )
+        found.append(MappedCategory.of(shelved, evidence, pins.get(shelved)))
     return found
 
 

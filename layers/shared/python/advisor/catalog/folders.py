@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from advisor.catalog.categories import Vote
+from advisor.catalog.categories import Shelved, Vote
 from advisor.catalog.gtin import normalise_gtin
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.pins import Pins, pins_of
@@ -122,6 +122,11 @@ class FolderCatalog:
             for seen in (self.seen[photo.image_id],)
             for label, probability in zip(seen.labels, seen.probabilities, strict=True)
         ]
+
+    def shelves(self) -> set[Shelved]:
+        """Each shop's categories."""
+        items = (product.item for shop in self.shops for product in shop.products.values())
+        return {(item.shop, item.category) for item in items}
 
     def pins(self) -> Pins:
         """What people said of pairs of products, in the folders' matches.jsonl.
@@ -273,12 +278,12 @@ def _of_known(
     return replace(photo, product_id=by_sku.get(sku, photo.product_id))
 
 
-def read_pins(shops: Sequence[ShopFolder]) -> dict[tuple[str, str], str]:
+def read_pins(shops: Sequence[ShopFolder]) -> dict[Shelved, str]:
     """What a person said of the shops' categories: DIR/pins.json, {shop: {category: unified}}.
 
     Raises: DataError if a file is not of that form.
     """
-    pins: dict[tuple[str, str], str] = {}
+    pins: dict[Shelved, str] = {}
     for shop in shops:
         path = shop.root / PINS
         if path.exists():

@@ -1,4 +1,4 @@
-"""What people said of pairs of products: that they are one, or that they are not."""
+"""What people said: that two products are one or are not, and what a shop's category is."""
 
 from __future__ import annotations
 
@@ -27,5 +27,13 @@ def partners_of(product_ids: Iterable[str], pins: Pins) -> list[str]:
 
 def match_id(one: str, other: str) -> str:
     """What a pair of products is known by, whichever is named first: 32 hex digits."""
-    first, second = sorted((one, other))
-    return hashlib.sha256(f"{first}\n{second}".encode()).hexdigest()[:32]
+    return _known_by(*sorted((one, other)))
+
+
+def category_id(shop: str, category: str) -> str:
+    """What a shop's category is known by: 32 hex digits."""
+    return _known_by(shop, category)
+
+
+def _known_by(*names: str) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
