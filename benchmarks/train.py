@@ -205,7 +205,7 @@ def features(argument: str) -> float:
 def synthesize(argument: str) -> None:
     """Features of photos that never were, in the cache, each label's apart from the others'."""
     from training.duplicates import Fingerprint
-    from training.features import FeatureCache, Features, Read
+    from training.features import FeatureCache, Features, Found
 
     options = json.loads(argument)
     folder = Path(options["folder"])
@@ -213,13 +213,13 @@ def synthesize(argument: str) -> None:
     rng = np.random.default_rng(0)
     files = _files(options["count"])
     for start in range(0, len(files), GROWTH[0]):
-        reads = []
+        found = []
         for number, file in enumerate(files[start : start + GROWTH[0]]):
             vector = rng.standard_normal(FEATURES, np.float32)
             vector[number % LABELS] += 3
             mark = Fingerprint(int(rng.integers(1 << 63)), rng.bytes(768))
-            reads.append(Read(file, _sha256(file), Features(vector, mark)))
-        cache.put(reads)
+            found.append(Found(_sha256(file), Features(vector, mark)))
+        cache.put(found)
 
 
 def grow(argument: str) -> dict[str, float]:
@@ -227,7 +227,7 @@ def grow(argument: str) -> dict[str, float]:
     from training import train as run
     from training.config import FROZEN, TrainingConfig
     from training.dataset import count_labels
-    from training.features import FeatureCache, Read
+    from training.features import FeatureCache, Found
     from training.selection import select
 
     options = json.loads(argument)
@@ -237,7 +237,7 @@ def grow(argument: str) -> dict[str, float]:
     files = _files(options["count"])
     cache = FeatureCache(folder, weights)
     labels = tuple(sorted(count_labels(files)))
-    with mock.patch("training.features._hash", lambda file: Read(file, _sha256(file), None)):
+    with mock.patch("training.features._hash", lambda file: Found(_sha256(file), None)):
         selection = select(files, labels, config, cache, graph=_none, progress=_ignore)
     start = time.perf_counter()
     with mock.patch("training.train.cached_graph", lambda *_, **__: b""):  # nobody runs the graph
@@ -249,7 +249,8 @@ def _files(count: int) -> list[Any]:
     from training.dataset import PhotoFile
 
     names = [f"category {number % LABELS}/{number}.jpg" for number in range(count)]
-    return [PhotoFile(path=Path(name), name=name, label=name.partition("/")[0]) for name in names]
+    folder = Path()
+    return [PhotoFile(folder=folder, inside=name, label=name.partition("/")[0]) for name in names]
 
 
 def _sha256(file: Any) -> str:

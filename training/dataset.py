@@ -18,24 +18,33 @@ PRODUCTS = "photos.jsonl"
 MAX_LABELS = 1_000  # a table of ten thousand by ten thousand would measure, and help, nobody
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoFile:
     """A photo of the folder. product_id: "" if not known.
 
-    shop_label: what the folder says where a person corrected the label, else "".
+    inside: its path in the folder, with slashes. shop_label: what the folder says where a person
+    corrected the label, else "".
 
     side: what it is for, where it lies in a folder of validation or test photos.
-
-    name: its path in the folder, with slashes, after its side if it has one; bytes of it that are
-    no UTF-8 as `\\udcXX`.
     """
 
-    path: Path
-    name: str
+    folder: Path  # one for all photos: a path of its own would take more than all else
+    inside: str
     label: str
     product_id: str = ""
     shop_label: str = ""
     side: Side | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.folder / self.inside
+
+    @property
+    def name(self) -> str:
+        """Its path in the folder, after its side if it has one; no UTF-8 bytes as `\\udcXX`."""
+        name = _text(self.inside)
+        return f"{self.side.value}/{name}" if self.side else name
 
     @property
     def shop(self) -> str:
@@ -55,18 +64,19 @@ def scan(folder: Path, side: Side | None = None) -> list[PhotoFile]:
     products = read_product_ids(folder)
     photos = [
         PhotoFile(
-            path=path,
-            name=f"{side.value}/{name}" if side else name,
-            label=one_line(label_of(category.name)),
-            product_id=products.get(name, ""),
+            folder=folder,
+            inside=inside,
+            label=label,
+            product_id=products.get(_text(inside), ""),
             side=side,
         )
         for category in folder.iterdir()
         if category.is_dir() and not category.name.startswith(".")
+        for label in [one_line(label_of(category.name))]
         for path in category.rglob("*")
         if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
-        for name in [_text(path.relative_to(folder).as_posix())]
-        if not any(part.startswith(".") for part in name.split("/"))
+        for inside in [path.relative_to(folder).as_posix()]
+        if not any(part.startswith(".") for part in inside.split("/"))
     ]
     if not photos:
         raise DataError(

@@ -8,12 +8,14 @@ pairs of different clothes (both on a plain background), the thumbnail none.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from training.rows import Rows
 
 MAX_BITS = 6
 MAX_GREY_LEVELS = 4.0
@@ -37,28 +39,38 @@ def fingerprint(photo: npt.NDArray[np.uint8]) -> Fingerprint:
     return Fingerprint(int.from_bytes(bits.tobytes(), "big"), thumbnail.tobytes())
 
 
-def near_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class Fingerprints:
+    """Those of many photos. dhashes: uint64 (photos,). thumbnails: uint8 (photos, 768)."""
+
+    dhashes: npt.NDArray[np.uint64]
+    thumbnails: Rows
+
+    def of(self, numbers: npt.NDArray[np.int64]) -> Fingerprints:
+        """Those of the numbers, in their order."""
+        return Fingerprints(self.dhashes[numbers], self.thumbnails.of(numbers))
+
+
+def near_copies(marks: Fingerprints) -> list[tuple[int, int]]:
     """Pairs of indices, lower first, of photos that look the same."""
-    hashes = np.array([one.dhash for one in fingerprints], np.uint64)
-    thumbnails = np.frombuffer(b"".join(one.thumbnail for one in fingerprints), np.uint8)
-    thumbnails = thumbnails.reshape(len(fingerprints), -1)
+    hashes = marks.dhashes
     pairs = []
     for index in range(len(hashes) - 1):
-        later = (
-            index
-            + 1
-            + np.flatnonzero(np.bitwise_count(hashes[index + 1 :] ^ hashes[index]) <= MAX_BITS)
-        )
-        differences = thumbnails[later].astype(np.int16) - thumbnails[index]
-        distances = np.abs(differences).mean(axis=1)
+        alike = np.bitwise_count(hashes[index + 1 :] ^ hashes[index]) <= MAX_BITS
+        later = index + 1 + np.flatnonzero(alike)
+        if not len(later):
+            continue
+        own = marks.thumbnails[np.array([index])]
+        distances = np.abs(marks.thumbnails[later].astype(np.int16) - own).mean(axis=1)
         pairs += [(index, int(other)) for other in later[distances <= MAX_GREY_LEVELS]]
     return pairs
 
 
-def group(count: int, keys: Sequence[Sequence[Hashable]]) -> list[int]:
+def group(count: int, keys: Iterable[tuple[int, Hashable]]) -> list[int]:
     """The group of each of `count` photos: photos that share any key are in one group.
 
-    keys: of each photo. Returns: for each photo the lowest index in its group.
+    keys: photos, by index, with a key that each has; in any order.
+    Returns: for each photo the lowest index in its group.
     """
     parents = list(range(count))
 
@@ -69,8 +81,7 @@ def group(count: int, keys: Sequence[Sequence[Hashable]]) -> list[int]:
         return index
 
     first: dict[Hashable, int] = {}
-    for index, of_photo in enumerate(keys):
-        for key in of_photo:
-            one, other = sorted((root(first.setdefault(key, index)), root(index)))
-            parents[other] = one
+    for index, key in keys:
+        one, other = sorted((root(first.setdefault(key, index)), root(index)))
+        parents[other] = one
     return [root(index) for index in range(count)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,12 @@ from advisor.vision.interpreter import Model
 from training.backbones import Weights
 from training.config import FLOAT16
 from training.dataset import PhotoFile
-from training.duplicates import Fingerprint, fingerprint
+from training.duplicates import Fingerprint, Fingerprints, fingerprint
 from training.parallel import Progress, map_photos
-from training.rows import FloatArray, RowFile
+from training.rows import FloatArray, RowFile, Rows
 
 _STAGE = "Reading photos"
 _WRITE_EVERY = 500
-_NOWHERE = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,38 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Read:
-    """A photo file that was read. features is None where reason tells why it has none.
+class Found:
+    """What was found out about a content. features is None where reason tells why."""
 
-    sha256: of its content; "" where not even that could be read.
+    sha256: str
+    features: Features | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of many contents, by sha256: the row of their features, or why they have none.
+
+    vectors: float32 (rows, features).
+    """
+
+    rows: dict[str, int]
+    reasons: dict[str, str]
+    vectors: Rows
+    fingerprints: Fingerprints
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A photo file that was read.
+
+    sha256: of its content; "" where not even that could be read. row: of its features; None
+    where reason tells why it has none.
     """
 
     file: PhotoFile
     sha256: str
-    features: Features | None
+    row: int | None = None
     reason: str = ""
 
 
@@ -69,69 +92,66 @@ class FeatureCache:
                 "thumbnail BLOB, vector BLOB, reason TEXT NOT NULL) WITHOUT ROWID"
             )
 
-    def find_all(self, files: Sequence[tuple[PhotoFile, str]]) -> dict[str, Read]:
-        """What is known of many photos, by content."""
+    def find_all(self, contents: Sequence[str]) -> dict[str, Found]:
+        """What is known of contents, by sha256."""
         with self._connect() as connection:
-            found = {sha256: _find(connection, file, sha256) for file, sha256 in files}
-        return {sha256: read for sha256, read in found.items() if read is not None}
+            found = [_find(connection, sha256) for sha256 in contents]
+        return {one.sha256: one for one in found if one is not None}
 
-    def put(self, reads: Sequence[Read]) -> None:
+    def put(self, found: Sequence[Found]) -> None:
         """Keep what was found out, all of it or nothing."""
-        rows = [_row(read) for read in reads if read.sha256]
-        if rows:
+        if found:
+            rows = [_row(one) for one in found]
             with self._connect() as connection:
                 connection.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", rows)
 
-    def vectors_of(
-        self,
-        files: Sequence[tuple[PhotoFile, str]],
-        compute: Callable[[Sequence[str]], Iterable[Read]],
-    ) -> dict[str, Read]:
-        """What is known of many photos, by content, after computing what is not known yet.
+    def known(
+        self, contents: Sequence[str], compute: Callable[[Sequence[str]], Iterable[Found]]
+    ) -> Known:
+        """What is known of many contents, after computing what is not known yet.
 
-        Their vectors lie in a file (training/rows.py). compute: asked once for all new contents,
-        gives what it found in the same order.
+        compute: asked once for all new contents, gives what it found in the same order; where it
+        names none, the content could not be read.
         """
-        reads: dict[str, tuple[Read, int]] = {}
-        with RowFile(self._path.parent) as vectors:
-            for sha256, read in self._known_and_computed(files, compute):
-                features, row = read.features, -1
-                if features is not None:
-                    row = vectors.add(features.vector)
-                    read = replace(read, features=replace(features, vector=_NOWHERE))  # noqa: PLW2901 (the vector is in the file now)
-                reads[sha256] = read, row
-            rows = vectors.rows()
-        return {
-            sha256: replace(read, features=replace(read.features, vector=rows[row]))
-            if read.features is not None
-            else read
-            for sha256, (read, row) in reads.items()
-        }
+        rows: dict[str, int] = {}
+        reasons: dict[str, str] = {}
+        dhashes = array("Q")
+        folder = self._path.parent
+        with RowFile(folder) as vectors, RowFile(folder, np.uint8) as thumbnails:
+            for sha256, found in self._known_and_computed(contents, compute):
+                if found.features is None:
+                    reasons[sha256] = found.reason
+                    continue
+                mark = found.features.fingerprint
+                rows[sha256] = vectors.add(found.features.vector)
+                thumbnails.add(np.frombuffer(mark.thumbnail, np.uint8))
+                dhashes.append(mark.dhash)
+            marks = Fingerprints(np.array(dhashes, np.uint64), thumbnails.rows())
+            return Known(rows=rows, reasons=reasons, vectors=vectors.rows(), fingerprints=marks)
 
     def _known_and_computed(
-        self,
-        files: Sequence[tuple[PhotoFile, str]],
-        compute: Callable[[Sequence[str]], Iterable[Read]],
-    ) -> Iterator[tuple[str, Read]]:
+        self, contents: Sequence[str], compute: Callable[[Sequence[str]], Iterable[Found]]
+    ) -> Iterator[tuple[str, Found]]:
         new = []
-        for start in range(0, len(files), _WRITE_EVERY):
-            some = files[start : start + _WRITE_EVERY]
+        for start in range(0, len(contents), _WRITE_EVERY):
+            some = contents[start : start + _WRITE_EVERY]
             known = self.find_all(some)
             yield from known.items()
-            new += [sha256 for _, sha256 in some if sha256 not in known]
+            new += [sha256 for sha256 in some if sha256 not in known]
         if new:
             # By the hash of before: the file may have changed, or gone, since.
             yield from zip(new, compute(new), strict=True)
 
     def keeping(
-        self, computed: Iterable[Read], stage: str, progress: Progress, count: int
-    ) -> Iterator[Read]:
+        self, computed: Iterable[Found], stage: str, progress: Progress, count: int
+    ) -> Iterator[Found]:
         """The same, kept some at a time; after Ctrl-C, too, what was computed stays."""
-        unsaved: list[Read] = []
+        unsaved: list[Found] = []
         try:
-            for done, read in enumerate(computed, start=1):
-                unsaved.append(read)
-                yield read
+            for done, found in enumerate(computed, start=1):
+                if found.sha256:
+                    unsaved.append(found)
+                yield found
                 progress(stage, done, count)
                 if len(unsaved) >= _WRITE_EVERY:
                     self.put(unsaved)
@@ -153,72 +173,83 @@ def read_photos(
     graph: Callable[[], bytes],
     cache: FeatureCache,
     progress: Progress,
-) -> list[Read]:
+) -> tuple[list[Read], Known]:
     """Features of every photo, in order; only contents not met before are decoded.
 
     graph: gives the .tflite, asked for only where a photo is new. A photo that cannot be read
     is returned with the reason, which is remembered where the content is at fault.
     """
-    hashed = list(map_photos(lambda: _hash, files))
-    contents = {read.sha256: read.file for read in hashed if read.sha256}
+    first: dict[str, int] = {}
+    hashes, reasons = [], {}
+    for number, found in enumerate(map_photos(lambda: _hash, files)):
+        hashes.append(found.sha256)
+        if found.sha256:
+            first.setdefault(found.sha256, number)
+        else:
+            reasons[number] = found.reason
 
-    def compute(new: Sequence[str]) -> Iterator[Read]:
-        unread = [contents[sha256] for sha256 in new]
+    def compute(new: Sequence[str]) -> Iterator[Found]:
+        unread = [files[first[sha256]] for sha256 in new]
         worker = _make_reader(graph())
         return cache.keeping(map_photos(worker, unread), _STAGE, progress, len(unread))
 
-    known = cache.vectors_of([(file, sha256) for sha256, file in contents.items()], compute)
-    return [replace(known.get(read.sha256, read), file=read.file) for read in hashed]
+    known = cache.known(list(first), compute)
+    reads = [
+        Read(file, sha256, known.rows.get(sha256),
+             reasons.get(number) or known.reasons.get(sha256, ""))
+        for number, (file, sha256) in enumerate(zip(files, hashes, strict=True))
+    ]  # fmt: skip
+    return reads, known
 
 
-def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Read]]:
-    def make() -> Callable[[PhotoFile], Read]:
+def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Found]]:
+    def make() -> Callable[[PhotoFile], Found]:
         model = Model(graph)
 
-        def read(file: PhotoFile) -> Read:
+        def read(file: PhotoFile) -> Found:
             try:
                 data = file.path.read_bytes()
             except OSError as error:
-                return _unread(file, error)
+                return _unread(error)
             try:
                 photo = decode(data)
             except UnreadableImageError as error:
-                return Read(file, image_id(data), None, str(error))
+                return Found(image_id(data), None, str(error))
             vector = np.array(model.run(photo).embedding, np.float32)
-            return Read(file, image_id(data), Features(vector, fingerprint(photo)))
+            return Found(image_id(data), Features(vector, fingerprint(photo)))
 
         return read
 
     return make
 
 
-def _hash(file: PhotoFile) -> Read:
+def _hash(file: PhotoFile) -> Found:
     try:
         with file.path.open("rb") as stream:
-            return Read(file, hashlib.file_digest(stream, "sha256").hexdigest(), None)
+            return Found(hashlib.file_digest(stream, "sha256").hexdigest(), None)
     except OSError as error:
-        return _unread(file, error)
+        return _unread(error)
 
 
-def _unread(file: PhotoFile, error: OSError) -> Read:
-    return Read(file, "", None, f"cannot be read: {error.strerror or error}")
+def _unread(error: OSError) -> Found:
+    return Found("", None, f"cannot be read: {error.strerror or error}")
 
 
-def _find(connection: sqlite3.Connection, file: PhotoFile, sha256: str) -> Read | None:
+def _find(connection: sqlite3.Connection, sha256: str) -> Found | None:
     query = "SELECT dhash, thumbnail, vector, reason FROM photos WHERE sha256 = ?"
     row = connection.execute(query, (sha256,)).fetchone()
     if row is None:
         return None
     dhash, thumbnail, vector, reason = row
     if reason:
-        return Read(file, sha256, None, reason)
+        return Found(sha256, None, reason)
     mark = Fingerprint(int(dhash, 16), thumbnail)
-    return Read(file, sha256, Features(np.frombuffer(vector, np.float32), mark))
+    return Found(sha256, Features(np.frombuffer(vector, np.float32), mark))
 
 
-def _row(read: Read) -> tuple[str, str, bytes, bytes, str]:
-    if read.features is None:
-        return read.sha256, "", b"", b"", read.reason
-    mark = read.features.fingerprint
-    vector = read.features.vector.tobytes()
-    return read.sha256, f"{mark.dhash:x}", mark.thumbnail, vector, ""
+def _row(found: Found) -> tuple[str, str, bytes, bytes, str]:
+    if found.features is None:
+        return found.sha256, "", b"", b"", found.reason
+    mark = found.features.fingerprint
+    vector = found.features.vector.tobytes()
+    return found.sha256, f"{mark.dhash:x}", mark.thumbnail, vector, ""

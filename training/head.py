@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from training.rows import FloatArray, Rows
 
 FOLDS: Final = 3
-_CHUNK = 2048
+_CHUNK = 512
 _WATCH_EVERY = 100
 
 
@@ -24,6 +24,13 @@ class Head:
 
     kernel: FloatArray
     bias: FloatArray
+
+    def logits(self, features: FloatArray | Rows) -> FloatArray:
+        """What it says of features (photos, features): float32 (photos, labels)."""
+        said = np.empty((len(features), len(self.bias)), np.float32)
+        for some in _chunks(np.arange(len(features))):
+            said[some] = features[some] @ self.kernel + self.bias
+        return said
 
     def probabilities(self, features: FloatArray) -> FloatArray:
         """Softmax probabilities, float32 (photos, labels), of features (photos, features)."""
@@ -51,7 +58,7 @@ def train_head(
     label_count: int,
     recipe: HeadRecipe,
     *,
-    held_out: tuple[FloatArray, npt.NDArray[np.int64]] | None = None,
+    held_out: tuple[FloatArray | Rows, npt.NDArray[np.int64]] | None = None,
     of: npt.NDArray[np.int64] | None = None,
 ) -> Head:
     """Fit a softmax head with Adam on batches in which every label is equally likely.
@@ -89,7 +96,7 @@ def train_head(
         kernel -= rate * (adam_kernel.step(batch.T @ error, step) + recipe.weight_decay * kernel)
         bias -= rate * adam_bias.step(error.sum(0), step)
         if watched and held_out is not None and step % _WATCH_EVERY == 0:
-            loss = _loss(np.asarray((held_out[0] - mean) / scale @ kernel + bias), held_out[1])
+            loss = _loss(_unscaled(kernel, bias, mean, scale).logits(held_out[0]), held_out[1])
             waited = 0 if loss < lowest else waited + 1
             if loss < lowest:
                 best, lowest = (kernel.copy(), bias.copy()), loss
@@ -97,7 +104,8 @@ def train_head(
                 break
     if watched:
         kernel, bias = best
-    return _rounded(kernel / scale[:, np.newaxis], bias - (mean / scale) @ kernel)
+    head = _unscaled(kernel, bias, mean, scale)
+    return _rounded(head.kernel, head.bias)
 
 
 def cross_fitted(
@@ -107,7 +115,7 @@ def cross_fitted(
     label_count: int,
     recipe: HeadRecipe,
     *,
-    held_out: tuple[FloatArray, npt.NDArray[np.int64]],
+    held_out: tuple[FloatArray | Rows, npt.NDArray[np.int64]],
 ) -> FloatArray:
     """What heads that have not seen a photo's group say of it: logits, float32 (photos, labels).
 
@@ -123,8 +131,14 @@ def cross_fitted(
             continue
         head = train_head(features, targets, label_count, recipe, held_out=held_out, of=learnt)
         for some in _chunks(asked):
-            logits[some] = features[some] @ head.kernel + head.bias
+            logits[some] = head.logits(features[some])
     return logits
+
+
+def _unscaled(kernel: FloatArray, bias: FloatArray, mean: FloatArray, scale: FloatArray) -> Head:
+    """For features as they are, the head of those that have mean 0 and deviation 1."""
+    kernel = np.asarray(kernel / scale[:, np.newaxis], np.float32)
+    return Head(kernel, np.asarray(bias - mean @ kernel, np.float32))
 
 
 def _mean_and_scale(

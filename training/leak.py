@@ -66,8 +66,8 @@ def _measure(selection: Selection, config: TrainingConfig) -> HeadAccuracy:
     features, targets = selection.rows(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     head = train_head(features, targets, len(selection.labels), recipe)
-    unseen, truth = selection.matrix(selection.measuring)
-    right = int(np.sum(head.probabilities(unseen).argmax(axis=1) == truth))
+    unseen, truth = selection.rows(selection.measuring)
+    right = int(np.sum(head.logits(unseen).argmax(axis=1) == truth))
     return HeadAccuracy(
         accuracy=right / len(truth), interval=wilson(right, len(truth)), count=len(truth)
     )

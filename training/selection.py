@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import numpy.typing as npt
 from advisor.errors import DataError
 from training.config import TrainingConfig
 from training.dataset import PhotoFile, count_labels, split_by_size
-from training.duplicates import group, near_copies
+from training.duplicates import Fingerprints, group, near_copies
 from training.features import FeatureCache, Read, read_photos
 from training.parallel import Progress
-from training.rows import FloatArray, Rows
+from training.rows import Rows
 from training.split import Side, split
 
 
@@ -29,6 +30,7 @@ class Selection:
     skipped: labels of validation and test folders that are not trained, and how many photos.
     groups: of each photo; photos of one group are copies, near-copies or of one product.
     copies: pairs of photos whose contents differ and that look the same, by their index.
+    vectors: float32 (rows, features), of the photos' rows.
     """
 
     reads: tuple[Read, ...]
@@ -39,6 +41,7 @@ class Selection:
     skipped: dict[str, int]
     groups: tuple[str, ...]
     copies: tuple[tuple[int, int], ...]
+    vectors: Rows
 
     @property
     def measuring(self) -> Side:
@@ -62,15 +65,8 @@ class Selection:
         """Features (photos, features) on disk, and indices of labels (photos,), of one side."""
         index = {label: number for number, label in enumerate(self.labels)}
         reads = self.of(side)
-        width = next(read.features.vector.size for read in self.reads if read.features)
-        vectors = [read.features.vector for read in reads if read.features]
         targets = np.array([index[read.file.label] for read in reads], np.int64)
-        return Rows(vectors, width), targets
-
-    def matrix(self, side: Side) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """As rows, in memory."""
-        rows, targets = self.rows(side)
-        return rows[np.arange(len(rows))], targets
+        return self.vectors.of([read.row for read in reads if read.row is not None]), targets
 
     def summary(self) -> dict[str, Any]:
         """The `data` of bundle.json; manifest_sha256 is over content, side and label of each."""
@@ -105,9 +101,11 @@ def select(
         can be set aside for the test.
     """
     wanted = set(labels)
-    reads = read_photos([file for file in files if file.label in wanted], graph, cache, progress)
-    unreadable = {read.file.name: read.reason for read in reads if read.features is None}
-    readable = [read for read in reads if read.features is not None]
+    reads, known = read_photos(
+        [file for file in files if file.label in wanted], graph, cache, progress
+    )
+    unreadable = {read.file.name: read.reason for read in reads if read.row is None}
+    readable = [read for read in reads if read.row is not None]
     if not readable:
         name, reason = next(iter(unreadable.items()))
         raise DataError(f"none of {len(reads)} photos can be read, {name} first: {reason}")
@@ -115,7 +113,7 @@ def select(
     counts |= count_labels(learnt_from((read.file for read in readable), config))
     kept, pruned = split_by_size(counts, config.min_images)
     readable = [read for read in readable if read.file.label in kept]
-    groups, copies = _groups(readable)
+    groups, copies = _groups(readable, known.fingerprints)
     sides = sides_of(readable, groups, config)
     _check_sides(readable, sides, config)
     return Selection(
@@ -127,6 +125,7 @@ def select(
         skipped=count_labels(file for file in files if file.side and file.label not in kept),
         groups=tuple(groups),
         copies=tuple(copies),
+        vectors=known.vectors,
     )
 
 
@@ -193,31 +192,31 @@ def _check_sides(reads: Sequence[Read], sides: Sequence[Side], config: TrainingC
         )
 
 
-def _groups(reads: Sequence[Read]) -> tuple[list[str], list[tuple[int, int]]]:
-    """The group of each photo, named by content, and the pairs of near-copies, by index."""
+def _groups(reads: Sequence[Read], marks: Fingerprints) -> tuple[list[str], list[tuple[int, int]]]:
+    """The group of each photo, named by content, and the pairs of near-copies, by index.
+
+    marks: of all contents, by the photos' rows.
+    """
     first: dict[str, int] = {}
     for index, read in enumerate(reads):
         first.setdefault(read.sha256, index)
     contents = list(first.values())
-    marks = [reads[index].features for index in contents]
-    found = near_copies([features.fingerprint for features in marks if features is not None])
+    rows = np.array([reads[index].row for index in contents], np.int64)
+    found = near_copies(marks.of(rows))
     pairs = [(contents[one], contents[other]) for one, other in found]
-    shared: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for pair in pairs:
-        for index in pair:
-            shared[reads[index].sha256].append(pair)
-    keys = [
-        [read.sha256, read.file.product_id or read.sha256, *shared[read.sha256]] for read in reads
-    ]
+    # Photos of one content share it, and so all that its first photo shares.
+    keys = chain(
+        ((index, read.sha256) for index, read in enumerate(reads)),
+        ((index, ("of", read.file.product_id)) for index, read in enumerate(reads)
+         if read.file.product_id),
+        ((index, pair) for pair in pairs for index in pair),
+    )  # fmt: skip
     roots = group(len(reads), keys)
-    photos: dict[int, list[Read]] = defaultdict(list)
+    # A product's id outlives its photos, so it names the group where there is one.
+    products: dict[int, str] = {}
+    hashes: dict[int, str] = {}
     for root, read in zip(roots, reads, strict=True):
-        photos[root].append(read)
-    of_root = {root: _group_name(members) for root, members in photos.items()}
-    return [of_root[root] for root in roots], pairs
-
-
-def _group_name(members: Sequence[Read]) -> str:
-    """A product's id outlives its photos, so it names the group where there is one."""
-    products = {read.file.product_id for read in members} - {""}
-    return min(products or {read.sha256 for read in members})
+        for names, name in ((products, read.file.product_id), (hashes, read.sha256)):
+            if name:
+                names[root] = min(names.get(root, name), name)
+    return [products.get(root) or hashes[root] for root in roots], pairs

@@ -39,7 +39,7 @@ from training.features import FeatureCache
 from training.head import HeadRecipe, calibrated, cross_fitted, softmax, train_head
 from training.measured import measure_bundle
 from training.parallel import Progress
-from training.rows import Rows
+from training.rows import FloatArray, Rows
 from training.selection import Selection, learnt_from, select
 from training.split import Side
 from training.tuning import tune
@@ -163,16 +163,16 @@ def fit(
     features, targets = selection.rows(Side.TRAIN)
     recipe = HeadRecipe(**{field.name: getattr(config, field.name) for field in fields(HeadRecipe)})
     if config.distortions:
-        shown = variant_features(
+        features += variant_features(
             selection.of(Side.TRAIN),
             config.distortions,
             frozen,
             FeatureCache(cache / "features", weights, config.precision),
             progress,
         )
-        features += Rows(shown, features.shape[1])
         targets = np.concatenate([targets, np.repeat(targets, config.distortions)])
-    held_out, truth = selection.matrix(Side.VALIDATION)
+    held_out: FloatArray | Rows
+    held_out, truth = selection.rows(Side.VALIDATION)
     head = train_head(features, targets, len(selection.labels), recipe, held_out=(held_out, truth))
     training = asdict(config)
     tuned = None
@@ -184,7 +184,7 @@ def fit(
         graph, head, held_out = tuned.result.graph, tuned.result.head, tuned.held_out
         training["validation_accuracies"] = tuned.result.accuracies
         training["best_epoch"] = tuned.result.best_epoch
-    logits = held_out @ head.kernel + head.bias
+    logits = head.logits(held_out)
     temperature = best_temperature(logits, truth)
     head = calibrated(head, temperature)
     if tuned is None:  # to a tuned backbone nothing of the training photos is new

@@ -18,10 +18,10 @@ from PIL import Image
 from advisor.vision.images import SIZE
 from advisor.vision.interpreter import Model
 from training.duplicates import Fingerprint
-from training.features import FeatureCache, Features, Read
+from training.features import FeatureCache, Features, Found, Read
 from training.parallel import Progress, map_photos
 from training.pixels import decode_again
-from training.rows import FloatArray
+from training.rows import Rows
 
 _STAGE = "Reading distorted photos"
 _VERSION = 1  # of `distort`: features of what another one made are not found
@@ -56,8 +56,8 @@ def variant_features(
     graph: Callable[[], bytes],
     cache: FeatureCache,
     progress: Progress,
-) -> list[FloatArray]:
-    """Features of `count` variants of each photo, float32 (features,) each.
+) -> Rows:
+    """Features of `count` variants of each photo, float32 (variants, features).
 
     The variants of a photo follow one another. graph: gives the .tflite, asked for only where a
     variant is new. Raises: DataError if a photo has changed or gone since it was first read.
@@ -66,7 +66,7 @@ def variant_features(
         _key(read.sha256, number): (read, number) for read in reads for number in range(count)
     }
 
-    def compute(new: Sequence[str]) -> Iterator[Read]:
+    def compute(new: Sequence[str]) -> Iterator[Found]:
         of_photo: dict[str, list[str]] = {}
         for key in new:
             of_photo.setdefault(wanted[key][0].sha256, []).append(key)
@@ -74,29 +74,26 @@ def variant_features(
         found = map_photos(_make_reader(graph(), wanted), photos)
         return cache.keeping(chain.from_iterable(found), _STAGE, progress, len(new))
 
-    known = cache.vectors_of([(read.file, key) for key, (read, _) in wanted.items()], compute)
-    return [
-        features.vector
-        for read in reads
-        for number in range(count)
-        if (features := known[_key(read.sha256, number)].features)
-    ]
+    known = cache.known(list(wanted), compute)
+    return known.vectors.of(
+        [known.rows[_key(read.sha256, number)] for read in reads for number in range(count)]
+    )
 
 
 def _make_reader(
     graph: bytes, wanted: Mapping[str, tuple[Read, int]]
-) -> Callable[[], Callable[[Sequence[str]], list[Read]]]:
-    def make() -> Callable[[Sequence[str]], list[Read]]:
+) -> Callable[[], Callable[[Sequence[str]], list[Found]]]:
+    def make() -> Callable[[Sequence[str]], list[Found]]:
         model = Model(graph)
 
-        def variants(keys: Sequence[str]) -> list[Read]:
+        def variants(keys: Sequence[str]) -> list[Found]:
             read = wanted[keys[0]][0]
             photo = decode_again(read)
             found = []
             for key in keys:
                 shown = distort(photo, read.sha256, wanted[key][1])
                 vector = np.array(model.run(shown).embedding, np.float32)
-                found.append(Read(read.file, key, Features(vector, _UNMARKED)))
+                found.append(Found(key, Features(vector, _UNMARKED)))
             return found
 
         return variants

@@ -7,6 +7,7 @@ import shutil
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,8 @@ from advisor.naming import path_segment
 from advisor.vision.images import decode
 from tests.training import tiny
 from training.dataset import PhotoFile, held_out_shop, scan, split_by_size
-from training.duplicates import fingerprint, group, near_copies
+from training.duplicates import Fingerprint, Fingerprints, fingerprint, group, near_copies
+from training.rows import RowFile
 from training.split import Side, split
 
 
@@ -106,13 +108,21 @@ def recoded(data: bytes) -> bytes:
     return file.getvalue()
 
 
-def test_a_recoded_smaller_copy_is_found_and_others_are_not() -> None:
+def copies_of(marks: list[Fingerprint], folder: Path) -> list[tuple[int, int]]:
+    with RowFile(folder, np.uint8) as thumbnails:
+        for mark in marks:
+            thumbnails.add(np.frombuffer(mark.thumbnail, np.uint8))
+        hashes = np.array([mark.dhash for mark in marks], np.uint64)
+        return near_copies(Fingerprints(hashes, thumbnails.rows()))
+
+
+def test_a_recoded_smaller_copy_is_found_and_others_are_not(tmp_path: Path) -> None:
     photos = [tiny.photo((200, 60, 60), seed=seed) for seed in range(30)]
     photos.append(recoded(photos[17]))
-    assert near_copies([fingerprint(decode(data)) for data in photos]) == [(17, 30)]
+    assert copies_of([fingerprint(decode(data)) for data in photos], tmp_path) == [(17, 30)]
 
 
-def test_plain_photos_of_other_colours_are_no_copies() -> None:
+def test_plain_photos_of_other_colours_are_no_copies(tmp_path: Path) -> None:
     """All have the same difference hash, as clothes on a plain wall nearly have."""
     flat = [Image.new("RGB", (50, 50), colour) for colour in ("red", "green", "white")]
     marks = []
@@ -121,11 +131,13 @@ def test_plain_photos_of_other_colours_are_no_copies() -> None:
         image.save(file, "PNG")
         marks.append(fingerprint(decode(file.getvalue())))
     assert len({mark.dhash for mark in marks}) == 1
-    assert near_copies(marks) == []
+    assert copies_of(marks, tmp_path) == []
 
 
 def test_groups_are_transitive() -> None:
-    assert group(5, [["a"], ["b"], ["a", "c"], ["d"], ["c", "b"]]) == [0, 0, 0, 3, 0]
+    keys = [(0, "a"), (1, "b"), (2, "a"), (2, "c"), (3, "d"), (4, "c"), (4, "b")]
+    assert group(5, keys) == [0, 0, 0, 3, 0]
+    assert group(5, reversed(keys)) == [0, 0, 0, 3, 0]
 
 
 @settings(deadline=None)
@@ -222,13 +234,13 @@ def test_two_names_that_differ_only_in_case_are_refused_unless_one_is_pruned() -
 
 
 def test_a_shop_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    photos = [PhotoFile(path=tmp_path, name=name, label="hat", product_id=f"{name}:1")
+    photos = [PhotoFile(folder=tmp_path, inside=name, label="hat", product_id=f"{name}:1")
               for name in ("one", "two")]  # fmt: skip
     assert [photo.name for photo in held_out_shop(photos, "one")] == ["one"]
     with pytest.raises(
         DataError, match="no photo is of the shop 'three'; the photos are of one, t"
     ):
         held_out_shop(photos, "three")
-    nobody = [PhotoFile(path=tmp_path, name="a", label="hat")]
+    nobody = [PhotoFile(folder=tmp_path, inside="a", label="hat")]
     with pytest.raises(DataError, match=r"no photos\.jsonl says of which shop"):
         held_out_shop(nobody, "one")

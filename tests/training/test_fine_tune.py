@@ -130,7 +130,7 @@ def _backbone() -> Any:
 
 def _job(photos: Path, backbone: Path, checkpoint: Path) -> FineTuneJob:
     files = scan(photos)
-    reads = [Read(file, module_sha(file.path), None) for file in files]
+    reads = [Read(file, module_sha(file.path)) for file in files]
     pixels = write_pixels(reads, photos.parent / "pixels.u8", tiny.ignore)
     index = {label: number for number, label in enumerate(tiny.LABELS)}
     rows = np.array([(row, index[file.label]) for row, file in enumerate(files)])
@@ -370,7 +370,7 @@ def test_decoded_photos_are_read_back_by_row(tmp_path: Path) -> None:
     from advisor.vision.images import decode
 
     files = scan(tiny.make_photos(tmp_path / "photos", each=3))
-    reads = [Read(file, module_sha(file.path), None) for file in files]
+    reads = [Read(file, module_sha(file.path)) for file in files]
     pixels = write_pixels(reads, tmp_path / "a.u8", tiny.ignore)
     photos = pixels.read([7, 0])
     assert np.array_equal(photos[0], decode(files[7].path.read_bytes()))

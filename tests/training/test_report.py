@@ -18,11 +18,11 @@ from advisor.vision.classification import Label
 from tests.training import tiny
 from training.config import FROZEN, TrainingConfig
 from training.dataset import PhotoFile, scan
-from training.duplicates import Fingerprint
 from training.evaluate import Answer, evaluate, measure
-from training.features import Features, Read
+from training.features import Read
 from training.leak import measure_leak
 from training.report import Findings, render
+from training.rows import RowFile
 from training.selection import Selection
 from training.split import Side, split
 from training.train import train
@@ -34,7 +34,7 @@ HOSTILE = "<script>alert('x')</script> & \"co\""
 
 
 def answer(true: str, *ranked: tuple[str, float], unknown: bool = False) -> Answer:
-    file = PhotoFile(path=Path("nowhere") / true, name=f"{true}/a.jpg", label=true)
+    file = PhotoFile(folder=Path("nowhere"), inside=f"{true}/a.jpg", label=true)
     labels = tuple(Label(label, probability) for label, probability in ranked)
     return Answer(file=file, image_id=f"{true}{ranked}", labels=labels, unknown=unknown)
 
@@ -181,24 +181,23 @@ def test_a_matrix_that_nobody_reads_is_left_out(bundle: Path) -> None:
     assert len(figures.confusion) == 2
 
 
-def selection_of(groups: list[str], labels: list[str], vectors: Any) -> Selection:
-    mark = Fingerprint(0, b"")
+def selection_of(groups: list[str], labels: list[str], vectors: Any, folder: Path) -> Selection:
     reads = tuple(
-        Read(
-            PhotoFile(path=Path(), name=str(number), label=label),
-            f"{number:064x}",
-            Features(np.array(vector, np.float32), mark),
-        )
-        for number, (label, vector) in enumerate(zip(labels, vectors, strict=True))
+        Read(PhotoFile(folder=Path(), inside=str(number), label=label), f"{number:064x}", number)
+        for number, label in enumerate(labels)
     )
+    with RowFile(folder) as file:
+        for vector in vectors:
+            file.add(vector)
+        rows = file.rows()
     sides = split(labels, groups, test_percent=25, validation_percent=0)
     return Selection(
         reads=reads, sides=tuple(sides), labels=("a", "b"), pruned={}, unreadable={}, skipped={},
-        groups=tuple(groups), copies=(),
+        groups=tuple(groups), copies=(), vectors=rows,
     )  # fmt: skip
 
 
-def test_a_leaky_split_flatters_and_the_report_says_by_how_much() -> None:
+def test_a_leaky_split_flatters_and_the_report_says_by_how_much(tmp_path: Path) -> None:
     """Labels that only memory can tell: random ones, of ten photos of each product."""
     rng = np.random.default_rng(1)
     products = rng.normal(0, 1, (40, 64))
@@ -206,15 +205,15 @@ def test_a_leaky_split_flatters_and_the_report_says_by_how_much() -> None:
     labels = ["ab"[side] for side in rng.integers(0, 2, 40).repeat(10)]
     vectors = products.repeat(10, axis=0) + rng.normal(0, 0.01, (400, 64))
     config = TrainingConfig(test_percent=25, validation_percent=0, steps=300, weight_decay=0)
-    leak = measure_leak(selection_of(groups, labels, vectors), config)
+    leak = measure_leak(selection_of(groups, labels, vectors, tmp_path), config)
     assert leak is not None
     assert leak.apart.accuracy > leak.together.accuracy + 0.2
     assert leak.leaked == leak.apart.count
 
 
-def test_without_copies_nothing_can_leak() -> None:
+def test_without_copies_nothing_can_leak(tmp_path: Path) -> None:
     groups = [f"{number:064x}" for number in range(8)]
-    lone = selection_of(groups, ["a", "b"] * 4, np.eye(8))
+    lone = selection_of(groups, ["a", "b"] * 4, np.eye(8), tmp_path)
     assert measure_leak(lone, CONFIG) is None
     assert Side.TEST in lone.sides
 

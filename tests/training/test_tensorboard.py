@@ -14,7 +14,7 @@ from training.tensorflow_process import in_tensorflow
 
 def evaluation() -> Evaluation:
     answers = [
-        Answer(file=PhotoFile(path=Path(), name="", label="a"), labels=(Label(said, 0.5),))
+        Answer(file=PhotoFile(folder=Path(), inside="", label="a"), labels=(Label(said, 0.5),))
         for said in ("a", "a", "a", "b")
     ]
     return measure(answers, ("a", "b"), skipped={})
