@@ -36,6 +36,7 @@ class Bucket(SimpleHTTPRequestHandler):
     """S3's GetObject for the files of a folder: GET /<bucket>/<key>."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # the body follows its headers at once, not after 40 ms
 
     def translate_path(self, path: str) -> str:
         """The file behind an object's address."""

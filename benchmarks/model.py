@@ -59,7 +59,10 @@ def untrained() -> Untrained:
 
 def photos(count: int) -> Sequence[bytes]:
     """So many of the demo goods' photos as JPEGs of 2 megapixels."""
-    return [_two_megapixels(path) for path in sorted(GOODS.glob("*.jpg"))[:count]]
+    paths = sorted(GOODS.glob("*.jpg"))[:count]
+    if not paths:
+        raise SystemExit(f"no photos in {GOODS}; `make build/goods/.fetched` fetches them")
+    return [_two_megapixels(path) for path in paths]
 
 
 def _two_megapixels(path: Path) -> bytes:

@@ -63,20 +63,22 @@ def account(
 
 
 @pytest.fixture(scope="module")
-def function(
-    aws: dict[str, Any], account: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Function]:
-    variables = variables_of("classify", aws["Service"])
-    for name, value in variables.items():
+def variables(aws: dict[str, Any], account: dict[str, str]) -> dict[str, str]:
+    """What is deployed of the function's environment, and what leads it to the emulator."""
+    deployed = variables_of("classify", aws["Service"])
+    for name, value in deployed.items():
         if not isinstance(value, str):  # a reference to a bucket or table
             setting = name.removeprefix("ADVISOR_").lower()
-            variables[name] = BUCKETS.get(setting, setting)
-    with running_function(
-        "classify",
-        layers_of("classify", aws["Service"]),
-        tmp_path_factory.mktemp("lambda"),
-        environment=account | variables,
-    ) as function:
+            deployed[name] = BUCKETS.get(setting, setting)
+    return account | deployed
+
+
+@pytest.fixture(scope="module")
+def function(
+    aws: dict[str, Any], variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Function]:
+    layers, folder = layers_of("classify", aws["Service"]), tmp_path_factory.mktemp("lambda")
+    with running_function("classify", layers, folder, environment=variables) as function:
         yield function
 
 
@@ -95,6 +97,21 @@ def test_answers_an_http_event(function: Function) -> None:
     body = json.loads(answer["body"])
     assert body["image_id"] == image_id(base64.b64decode(event["body"]))
     assert [one["label"] for one in body["labels"]] == ["red", "green, dark", "blue"]
+
+
+def test_the_first_answer_does_not_wait_for_boto3(
+    aws: dict[str, Any], variables: dict[str, str], tmp_path: Path
+) -> None:
+    """Half of a cold start, which reading the model from S3 without it saves."""
+    layers, options = layers_of("classify", aws["Service"]), ("-X", "importtime")
+    with running_function(
+        "classify", layers, tmp_path, environment=variables, options=options
+    ) as function:
+        assert function.invoke(recorded("http_classify_raw"))["statusCode"] == 200
+        log = function.log.read_text()
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert {"advisor.vision.images", "numpy"} <= imported
+    assert "boto3" not in imported
 
 
 def test_labels_the_photos_that_an_sqs_event_announces(function: Function) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from advisor.aws import clients
+from advisor.aws import boto, clients
 
 
 def test_a_client_is_of_the_region_that_aws_region_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,5 +53,5 @@ def test_a_profile_of_a_role_asks_sts_for_credentials(
 
 @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc", "signin"])
 def test_credentials_may_come_from_another_service(service: str) -> None:
-    model = clients._OneService("s3").load_service_model(service, "service-2")
+    model = boto._OneService("s3").load_service_model(service, "service-2")
     assert model["metadata"]["endpointPrefix"]

@@ -10,10 +10,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
-from advisor.aws.clients import client, table
+from advisor.aws.clients import client, column, row_key, table
 from advisor.aws.rows import query_all, scan_all
 from advisor.catalog.alerts import Alert, Seen, check
 from advisor.errors import NotFoundError
@@ -61,17 +60,17 @@ class AlertTable:
         return told
 
     def _of(self, product_id: str) -> Iterator[Alert]:
-        condition = Key("product_id").eq(product_id)
+        condition = row_key("product_id").eq(product_id)
         rows = query_all(self.name, KeyConditionExpression=condition, ConsistentRead=True)
         return map(Alert.from_dict, rows)
 
     def _change(self, before: Alert, now: Alert) -> bool:
         """Write the new state over the one that was read; whether this call did it."""
-        unchanged = Attr("armed").eq(before.armed)
+        unchanged = column("armed").eq(before.armed)
         if before.reference is None:
-            unchanged &= Attr("reference").not_exists()
+            unchanged &= column("reference").not_exists()
         else:
-            unchanged &= Attr("reference").eq(before.reference)
+            unchanged &= column("reference").eq(before.reference)
         try:
             table(self.name).put_item(Item=now.to_dict(), ConditionExpression=unchanged)
         except ClientError as error:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
 from advisor.aws.alerts import AlertTable
-from advisor.aws.clients import table
+from advisor.aws.clients import column, row_key, table
 from advisor.aws.rows import get_all, query_all, scan_all
 from advisor.catalog.alerts import Seen
 from advisor.catalog.gtin import normalise_gtin
@@ -61,8 +60,8 @@ class CatalogTables:
         try:
             table(self.products_table).put_item(
                 Item=product.to_dict(),
-                ConditionExpression=Attr("product_id").not_exists()
-                | Attr("observed_at").lte(observed_at),
+                ConditionExpression=column("product_id").not_exists()
+                | column("observed_at").lte(observed_at),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
@@ -98,7 +97,7 @@ class CatalogTables:
         code = normalise_gtin(gtin)
         if not code:
             return []
-        condition = Key("gtin").eq(code)
+        condition = row_key("gtin").eq(code)
         rows = query_all(
             self.products_table, IndexName=GTIN_INDEX, KeyConditionExpression=condition
         )
@@ -106,7 +105,7 @@ class CatalogTables:
 
     def prices(self, product_id: str) -> list[PricePoint]:
         """The product's price history, oldest first; empty if it never showed a price."""
-        condition = Key("product_id").eq(product_id)
+        condition = row_key("product_id").eq(product_id)
         return [
             _price(row) for row in query_all(self.prices_table, KeyConditionExpression=condition)
         ]
@@ -126,7 +125,7 @@ class CatalogTables:
 
     def _newest_to_counting(self, product_id: str, observed_at: str) -> Iterator[PricePoint]:
         """The product's points not after that time, newest first, to the first that counts."""
-        condition = Key("product_id").eq(product_id) & Key("observed_at").lte(observed_at)
+        condition = row_key("product_id").eq(product_id) & row_key("observed_at").lte(observed_at)
         rows = query_all(
             self.prices_table,
             KeyConditionExpression=condition,

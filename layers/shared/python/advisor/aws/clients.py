@@ -1,64 +1,36 @@
-"""Cached boto3 clients: made on first use, never at import."""
+"""Cached boto3 clients: made on first use, and boto3 imported with the first."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.loaders import Loader
-from botocore.session import get_session
 
 
 @cache
 def client(service: str) -> Any:
     """The boto3 client of one service, endpoint and region from the environment."""
-    session = get_session()
-    session.register_component("data_loader", _OneService(service))
-    made = boto3.Session(botocore_session=session, region_name=_region())
-    return made.client(service, config=_config(service))
+    from advisor.aws.boto import make_client  # noqa: PLC0415 (boto3: some requests need no client)
+
+    return make_client(service)
 
 
 @cache
 def table(name: str) -> Any:
     """A DynamoDB table by name."""
-    dynamodb = boto3.resource("dynamodb", region_name=_region(), config=_config("dynamodb"))
-    return dynamodb.Table(name)
+    from advisor.aws.boto import make_table  # noqa: PLC0415 (as above)
+
+    return make_table(name)
 
 
-# What botocore's credential providers make clients of: a role or web identity, SSO, a login.
-_CREDENTIALS = ("sts", "sso", "sso-oidc", "signin")
+def row_key(name: str) -> Any:
+    """boto3's Key: a condition on a column by which a table's rows are found."""
+    from boto3.dynamodb.conditions import Key  # noqa: PLC0415 (as above)
+
+    return Key(name)
 
 
-class _OneService(Loader):  # type: ignore[misc]  # botocore ships no types
-    """botocore's service descriptions, of which one is needed, and those to get credentials by.
+def column(name: str) -> Any:
+    """boto3's Attr: a condition on any column."""
+    from boto3.dynamodb.conditions import Attr  # noqa: PLC0415 (as above)
 
-    botocore else looks into each of its 400 folders, twice, only to say whether there is such a
-    service: a third of the time that making a client takes.
-    """
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 (botocore's)
-        """The one, and those that a profile's credentials may come from."""
-        return [self._service, *_CREDENTIALS]
-
-
-def _region() -> str | None:
-    """AWS_REGION, as the CDK and the AWS command line have it; boto3 alone does not read it."""
-    return os.environ.get("AWS_REGION")
-
-
-def _config(service: str) -> Config:
-    local = "AWS_ENDPOINT_URL" in os.environ  # the emulator serves buckets by path, not by name
-    if service == "s3":
-        # Not as it comes: then presigned addresses are of bucket.s3.amazonaws.com, which sends
-        # a young bucket's visitors elsewhere, and which the page's Content-Security-Policy bars.
-        regional = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-        style = {"addressing_style": "path"} if local else regional
-        return Config(signature_version="s3v4", s3=style, max_pool_connections=32)
-    return Config(retries={"mode": "standard", "max_attempts": 5})
+    return Attr(name)

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from boto3.dynamodb.conditions import Key
-
-from advisor.aws.clients import table
+from advisor.aws.clients import row_key, table
 from advisor.aws.rows import query_all
 
 _PHOTOS: Final = "photos"
@@ -58,7 +56,7 @@ class DayTable:
 
     def since(self, day: date) -> list[Day]:
         """The days from one on, oldest first; of a day with two models both."""
-        condition = Key("what").eq(_PHOTOS) & Key("day").gte(day.isoformat())
+        condition = row_key("what").eq(_PHOTOS) & row_key("day").gte(day.isoformat())
         return list(map(_day, query_all(self.name, KeyConditionExpression=condition)))
 
 

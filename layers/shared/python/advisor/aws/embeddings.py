@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from boto3.dynamodb.conditions import Key
 
-from advisor.aws.clients import table
+from advisor.aws.clients import row_key, table
 from advisor.aws.rows import query_all
 from advisor.catalog.similarity import Shelf, ShelfPhoto
 
@@ -84,7 +83,7 @@ class EmbeddingTable:
 
     def rows(self, model_version: str, label: str) -> Iterator[EmbeddingRow]:
         """The rows of one category, page by page."""
-        condition = Key("shelf").eq(_shelf(model_version, label))
+        condition = row_key("shelf").eq(_shelf(model_version, label))
         for row in query_all(self.name, KeyConditionExpression=condition):
             yield EmbeddingRow(
                 model_version=model_version,

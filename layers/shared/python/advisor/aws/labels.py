@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from boto3.dynamodb.conditions import Key
-
-from advisor.aws.clients import table
+from advisor.aws.clients import row_key, table
 from advisor.aws.rows import query_all
 from advisor.errors import NotFoundError
 from advisor.vision.classification import Classification, Label
@@ -76,7 +74,7 @@ class LabelTable:
 
         Raises: NotFoundError if no model has seen it (yet).
         """
-        rows = query_all(self.name, KeyConditionExpression=Key("image_id").eq(image_id))
+        rows = query_all(self.name, KeyConditionExpression=row_key("image_id").eq(image_id))
         found = max(map(_decode, rows), key=lambda row: row.classified_at, default=None)
         if found is None:
             raise NotFoundError(f"no classification of image {image_id!r}, or not yet")
@@ -84,14 +82,14 @@ class LabelTable:
 
     def to_review(self, model_version: str) -> Iterator[LabelRow]:
         """The photos that a model is not sure of and nobody has looked at, the least sure first."""
-        condition = Key("review").eq(model_version)
+        condition = row_key("review").eq(model_version)
         return map(
             _decode, query_all(self.name, IndexName=TO_REVIEW, KeyConditionExpression=condition)
         )
 
     def count_to_review(self, model_version: str) -> int:
         """How many photos `to_review` gives, counted up to the first megabyte of them."""
-        condition = Key("review").eq(model_version)
+        condition = row_key("review").eq(model_version)
         answer = table(self.name).query(
             IndexName=TO_REVIEW, KeyConditionExpression=condition, Select="COUNT"
         )

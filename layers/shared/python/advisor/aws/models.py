@@ -14,15 +14,16 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.clients import client
 from advisor.aws.prefixes import S3Uri
+from advisor.aws.quick_get import quick_get
 from advisor.errors import BundleError, NotFoundError, UsageError
 from advisor.vision.bundle_info import INFO, SERVED, read_info
 from advisor.vision.publishing import CurrentModel, current_model
@@ -104,6 +105,8 @@ class ModelStore:
 
     def read_current(self) -> tuple[bytes | None, str]:
         """models/current.json (None if there is none), and its ETag."""
+        if found := quick_get(self.bucket, CURRENT):
+            return found.body, found.etag
         try:
             answer = client("s3").get_object(Bucket=self.bucket, Key=CURRENT)
         except ClientError as error:
@@ -147,6 +150,8 @@ class ModelStore:
         Raises: BundleError if the folder holds no sound bundle; UsageError if S3 does not take it.
         """
         # Only training stores bundles: the functions that read them need no numpy for it.
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415 (boto3, which readers may not need)
+
         from advisor.vision.bundle import load_bundle  # noqa: PLC0415 (numpy and the interpreter)
 
         info = load_bundle(folder).info
@@ -175,9 +180,12 @@ class ModelStore:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
         try:
-            # Not by download_file, which asks for each file's size first: a cold start waits here.
-            for name in SERVED:
-                (staging / name).write_bytes(self.read_file(version, name))
+            # A cold start waits here: all at once, and not by download_file, which asks for each
+            # file's size first.
+            with ThreadPoolExecutor(len(SERVED)) as threads:
+                files = threads.map(lambda name: self.read_file(version, name), SERVED)
+                for name, data in zip(SERVED, files, strict=True):
+                    (staging / name).write_bytes(data)
             (staging / INFO).write_bytes(info)
             _move(staging, folder, version)
         finally:
@@ -232,6 +240,8 @@ class ModelStore:
         return True
 
     def _get(self, key: str) -> bytes | None:
+        if found := quick_get(self.bucket, key):
+            return found.body
         try:
             body: bytes = client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:

@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-from advisor.aws.clients import table
+from advisor.aws.clients import column, row_key, table
 from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.aws.rows import get_all, query_all
 from advisor.catalog.categories import Shelved
@@ -65,7 +64,7 @@ class ReviewTable:
         try:
             table(self.name).put_item(
                 Item=decision.to_dict(),
-                ConditionExpression=Attr("about").not_exists() | Attr("said").ne(decision.said),
+                ConditionExpression=column("about").not_exists() | column("said").ne(decision.said),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
@@ -92,7 +91,7 @@ class ReviewTable:
         """The decisions made last, newest first."""
         answer = table(self.name).query(
             IndexName=BY_TIME,
-            KeyConditionExpression=Key("kind").eq(kind),
+            KeyConditionExpression=row_key("kind").eq(kind),
             ScanIndexForward=False,
             Limit=limit,
         )
@@ -101,7 +100,7 @@ class ReviewTable:
     def all(self, kind: str) -> Iterator[Decision]:
         """All decisions of a kind, in the order of what they are about."""
         rows = query_all(
-            self.name, KeyConditionExpression=Key("kind").eq(kind), ConsistentRead=True
+            self.name, KeyConditionExpression=row_key("kind").eq(kind), ConsistentRead=True
         )
         return map(_decision, rows)
 
