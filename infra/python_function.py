@@ -16,6 +16,7 @@ class PythonFunction(lambda_.Function):
     """A function from `functions/<folder>/handler.py`, its layers and its settings.
 
     settings: fields of advisor.settings.Settings by name; they become `ADVISOR_*` keys.
+    traced: X-Ray samples its calls; each line of the log names its trace.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class PythonFunction(lambda_.Function):
         description: str,
         disk_mb: int = 512,
         concurrency: int | None = None,
+        traced: bool = False,
     ) -> None:
         construct_id = "".join(word.capitalize() for word in folder.split("_"))
         super().__init__(
@@ -47,6 +49,7 @@ class PythonFunction(lambda_.Function):
             ephemeral_storage_size=Size.mebibytes(disk_mb),
             description=description,
             reserved_concurrent_executions=concurrency,
+            tracing=lambda_.Tracing.ACTIVE if traced else None,
             log_group=logs.LogGroup(
                 scope,
                 f"{construct_id}Logs",

@@ -323,6 +323,7 @@ class ServiceStack(Stack):
             timeout_s=CLASSIFY_TIMEOUT_S,
             memory_mb=ONE_CORE_MB,
             concurrency=CLASSIFY_CONCURRENCY,
+            traced=True,
             description="Labels photos, finds similar products",
             disk_mb=INDEX_DISK_MB,
         )
@@ -549,6 +550,7 @@ class ServiceStack(Stack):
         description: str,
         disk_mb: int = 512,
         concurrency: int | None = None,
+        traced: bool = False,
     ) -> PythonFunction:
         function = PythonFunction(
             self,
@@ -560,6 +562,7 @@ class ServiceStack(Stack):
             description=description,
             disk_mb=disk_mb,
             concurrency=concurrency if self._reserve else None,
+            traced=traced,
         )
         CfnOutput(self, f"{function.node.id}Function", value=function.function_name)
         return function

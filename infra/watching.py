@@ -55,6 +55,7 @@ class Watching(Construct):
                 for one in functions
             ),
             *(alarm for one in queues for alarm in self._queue_alarms(one)),
+            self._alarm("DaysNotCounted", _not_counted(), 1, "days lack photos that were labelled"),
             self._alarm(
                 "ApiFaults", stage.metric_server_error(period=PERIOD), 1, "the API answered 5xx"
             ),
@@ -134,6 +135,16 @@ class Watching(Construct):
                 *(one.queue.metric_approximate_age_of_oldest_message() for one in queues),
             ),
         )
+
+
+def _not_counted() -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name="DayNotCounted",
+        dimensions_map={"service": "classify"},
+        statistic="Sum",
+        period=PERIOD,
+    )
 
 
 def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:

@@ -29,7 +29,7 @@ from advisor.aws.photos import PhotoPlace, address, photos_of, read_announcement
 from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
-from advisor.aws.watching import PhotoWatch, count_cold_start
+from advisor.aws.watching import NOT_COUNTED, PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.pins import Pins
 from advisor.catalog.products import Product
@@ -165,7 +165,7 @@ def _count_day(
         services.days.add(datetime.now(UTC).date(), version, **numbers)
     except (BotoCoreError, ClientError):
         _logger().exception("day not counted", extra=numbers)
-        watch.count("DayNotCounted")
+        watch.count(NOT_COUNTED)
 
 
 def _label(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.aws import watching
-from advisor.aws.watching import PHOTO_METRICS
+from advisor.aws.watching import NOT_COUNTED, PHOTO_METRICS
 from advisor.settings import PREFIX, Settings
 from infra.layers import ONE_CORE, PROCESS
 from infra.service_stack import CLASSIFY_ROUTES, CRAWL_ACTIONS
@@ -381,7 +381,8 @@ def test_alarms_are_told_to_a_topic_and_cover_errors_p99_dead_letters_and_age(
     assert seen.count(("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum")) == 2
     assert seen.count(("AWS/ApiGateway", "5xx", "Sum")) == 1
     assert seen.count(("AWS/ApiGateway", "Latency", "p99")) == 1
-    assert len(seen) == len(functions) + 6
+    assert seen.count((watching.NAMESPACE, NOT_COUNTED, "Sum")) == 1
+    assert len(seen) == len(functions) + 7
     for alarm in alarms:
         assert alarm["AlarmActions"] == alarm["OKActions"]
         assert alarm["AlarmActions"][0]["Ref"].startswith("WatchingAlarms")
@@ -391,6 +392,20 @@ def test_alarms_are_told_to_a_topic_and_cover_errors_p99_dead_letters_and_age(
         if name.startswith("WatchingAlarms")
     ]
     assert {"Service": "cloudwatch.amazonaws.com"} in [one["Principal"] for one in policy]
+
+
+def test_calls_of_classify_are_traced_and_it_may_do_no_more_for_it(
+    aws: dict[str, Template],
+) -> None:
+    assert our_functions(aws["Service"])["classify"]["TracingConfig"] == {"Mode": "Active"}
+    granted = [
+        statement
+        for one in resources(aws["Service"], "AWS::IAM::Policy").values()
+        for statement in one["Properties"]["PolicyDocument"]["Statement"]
+        if "xray" in str(statement["Action"])
+    ]
+    (statement,) = granted
+    assert set(statement["Action"]) == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 
 def test_the_dashboard_shows_the_metrics_that_functions_write(aws: dict[str, Template]) -> None:

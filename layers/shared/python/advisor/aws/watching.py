@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = "ProductsAdvisor"
 COUNTS: Final = ("Classified", "Unknown", "Known", "Unreadable")
+NOT_COUNTED: Final = "DayNotCounted"  # photos were labelled, and are missing in advisor.aws.days
 TIMES: Final = ("ReadMs", "DecodeMs", "InferenceMs")
 PHOTO_METRICS: Final = (*COUNTS, *TIMES)
 
