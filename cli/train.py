@@ -71,6 +71,12 @@ INTERRUPTED_STATUS = 130
     metavar="FILE",
     help="Labels that people gave, a JSON line each (or an s3:// URI); they override the shop's.",
 )
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    help="Train on the photos listed there and no others, a JSON line each (or an s3:// URI): "
+    '{"path": in IMAGE_DIR, "label": ..., "product_id": ...}, the last two where wanted.',
+)
 @click.option("--tensorboard", metavar="DIR", help="Write the figures for TensorBoard there, too.")
 @click.option(
     "--precision",
@@ -101,6 +107,7 @@ def command(
     epochs: int | None,
     precision: str | None,
     corrections: str | None,
+    manifest: str | None,
     tensorboard: str | None,
     seed: int | None,
     as_json: bool,
@@ -137,6 +144,7 @@ def command(
         "epochs": epochs,
         "precision": precision,
         "corrections": corrections,
+        "manifest": manifest,
         "seed": seed,
     }
     if frozen and fine_tune:

@@ -54,6 +54,7 @@ def _on_emulator(options: Mapping[str, Any]) -> dict[str, Any]:
         "images": f"s3://{bucket}/images",
         "out": f"s3://{bucket}/models/bundles",
         "job": job,
+        "manifest": plan["manifest"],
         "corrections": plan["corrections"],
         **options,
     }

@@ -182,6 +182,7 @@ class TrainingStack(Stack):
                 "HyperParameters": {
                     **{name: json.dumps(value) for name, value in hyperparameters.items()},
                     "job.$": "States.Format('\"{}\"', $$.Execution.Name)",
+                    "manifest.$": "States.Format('\"{}\"', $.plan.manifest)",
                     "corrections.$": "States.Format('\"{}\"', $.plan.corrections)",
                 },
                 # Photos are read from S3 by the program itself: it knows each one's product.

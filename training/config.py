@@ -29,6 +29,7 @@ class TrainingConfig:
     min_images: int = 200  # the tutorial's: fewer readable photos teach a category badly
     test_percent: int = 10
     validation_percent: int = 10
+    manifest: str = ""  # the photos to use, where not all are: training/manifest.py
     # Folders or S3 prefixes of photos for just that; then no other photo is held back for it.
     validation: str = ""
     test: str = ""

@@ -7,7 +7,6 @@ A line of JSON each, as the review leaves them:
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from advisor.errors import DataError
 from training.dataset import PhotoFile, one_line
 from training.parallel import map_photos
+from training.places import json_lines
 
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 
@@ -37,20 +37,9 @@ def read_corrections(source: str, *, cache: Path) -> dict[str, Correction]:
     """
     if not source:
         return {}
-    path = Path(source)
-    if source.startswith("s3://"):
-        from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
-
-        path = download(source, cache / "s3")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"corrections {source} cannot be read: {error.strerror}") from error
     latest: dict[str, Correction] = {}
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        image, label, at = _read(line, f"{source}, line {number}")
+    for where, record in json_lines(source, cache, what="corrections", line="correction"):
+        image, label, at = _read(record, where)
         if image not in latest or at >= latest[image].at:
             latest[image] = Correction(label, at)
     return latest
@@ -88,11 +77,10 @@ def correct(
     }
 
 
-def _read(line: bytes, where: str) -> tuple[str, str, str]:
+def _read(record: Any, where: str) -> tuple[str, str, str]:
     try:
-        record = json.loads(line)
         image, label, at = (record[name] for name in ("image", "label", "at"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(f"{where} is no correction: {error!r}") from error
     if not isinstance(image, str) or not _IMAGE.fullmatch(image):
         raise DataError(f"{where}: image is {image!r}; expected the sha256 of a photo's bytes")

@@ -37,8 +37,10 @@ from training.evaluate import Evaluation
 from training.export import Made, cached_graph, make_bundle
 from training.features import FeatureCache
 from training.head import HeadRecipe, calibrated, cross_fitted, softmax, train_head
+from training.manifest import listed, read_manifest
 from training.measured import measure_bundle
 from training.parallel import Progress
+from training.places import local_path
 from training.rows import FloatArray, Rows
 from training.selection import Selection, learnt_from, select
 from training.split import Side
@@ -88,19 +90,25 @@ def run(
 
 
 def train(
-    images: Path, out: Path, config: TrainingConfig, *, cache: Path, say: Say, progress: Progress
+    images: str | Path,
+    out: Path,
+    config: TrainingConfig,
+    *,
+    cache: Path,
+    say: Say,
+    progress: Progress,
 ) -> TrainingResult:
     """Train a model on a folder of category folders and write its bundle to `out`.
 
-    cache: keeps fetched weights, converted graphs and features for the next run. say: told
-    what the user should know, a sentence each. The bundle is written whole at the very end;
-    whatever happens before leaves what was there.
+    images: the folder, or s3://BUCKET/PREFIX. cache: keeps fetched weights, converted graphs and
+    features for the next run. say: told what the user should know, a sentence each. The bundle is
+    written whole at the very end; whatever happens before leaves what was there.
     Raises: DataError, BackboneError, UsageError, each saying what was received.
     """
     start = time.perf_counter()
     check_target(out)
     files, corrections = correct(
-        _scan(images, config, cache), read_corrections(config.corrections, cache=cache)
+        _scan(str(images), config, cache), read_corrections(config.corrections, cache=cache)
     )
     if config.holdout_shop:
         held_out_shop(files, config.holdout_shop)
@@ -248,16 +256,14 @@ def _run(
     images: str, out: str, config: TrainingConfig, *, cache: Path, say: Say, progress: Progress
 ) -> TrainingResult:
     if not out.startswith("s3://"):
-        folder = _local(images, cache)
-        return train(folder, Path(out), config, cache=cache, say=say, progress=progress)
+        return train(images, Path(out), config, cache=cache, say=say, progress=progress)
     from advisor.aws.models import ModelStore  # noqa: PLC0415 (boto3, only where S3 is named)
 
     store = ModelStore.at(out)
     store.check()
-    folder = _local(images, cache)
     with tempfile.TemporaryDirectory() as temporary:
         bundle = Path(temporary) / "bundle"
-        result = train(folder, bundle, config, cache=cache, say=say, progress=progress)
+        result = train(images, bundle, config, cache=cache, say=say, progress=progress)
         store.upload(bundle)
     return result
 
@@ -268,20 +274,16 @@ def _note_job(job: str, out: str, version: str) -> None:
     ModelStore.at(out).note_job(job, version)
 
 
-def _local(images: str, cache: Path) -> Path:
-    if not images.startswith("s3://"):
-        return Path(images)
-    from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
-
-    return download(images, cache / "s3")
-
-
-def _scan(images: Path, config: TrainingConfig, cache: Path) -> list[PhotoFile]:
-    """The photos of the folder, and those of folders for validation and test alone."""
-    files = scan(images)
+def _scan(images: str, config: TrainingConfig, cache: Path) -> list[PhotoFile]:
+    """The photos of the folder, all or those listed, and of folders for validation and test."""
+    if config.manifest:
+        named = read_manifest(config.manifest, cache=cache)
+        files = listed(local_path(images, cache, only=named.keys()), named)
+    else:
+        files = scan(local_path(images, cache))
     for side, place in ((Side.VALIDATION, config.validation), (Side.TEST, config.test)):
         if place:
-            files += scan(_local(place, cache), side)
+            files += scan(local_path(place, cache), side)
     return files
 
 

@@ -154,8 +154,28 @@ def test_trains_and_publishes_the_first_model(aws: dict[str, Template], photos: 
     info = BundleInfo.from_json(json.dumps(store.read_info(store.current().version)))
     assert info.data["corrections"]["changed"] == 2  # by hand, and in a review
     assert info.data["corrections"]["until"] == "2027"
-    manifest = client("s3").get_object(Bucket="data", Key="models/jobs/first.manifest.json")
-    assert json.loads(manifest["Body"].read())["per_category"]["green, dark"] == 20
+    plan = client("s3").get_object(Bucket="data", Key="models/jobs/first.plan.json")
+    assert json.loads(plan["Body"].read())["per_category"]["green, dark"] == 20
+
+
+def test_photos_that_come_while_the_job_waits_are_for_the_next_one(
+    aws: dict[str, Template], photos: Path
+) -> None:
+    put_photos(photos)
+    put_object = client("s3").put_object
+    put_object(Bucket="data", Key="images/in no category.png", Body=b"passed over")
+
+    class Slow(Account):
+        def train(self, hyperparameters: dict[str, str]) -> dict[str, str]:
+            put_object(Bucket="data", Key="images/red/new.png", Body=tiny.photo((1, 2, 3)))
+            return super().train(hyperparameters)
+
+    _, data = run(definition_of(aws["Training"]), {}, name="slow", call=Slow().call)
+    assert data["plan"]["manifest"] == "s3://data/models/jobs/slow.manifest.jsonl"
+    info = ModelStore("data").read_info(data["publication"]["version"])
+    assert info["data"]["scanned"] == data["plan"]["photos"] == 60
+    _, data = run(definition_of(aws["Training"]), {}, name="next", call=Account().call)
+    assert data["plan"]["new"] == 1
 
 
 def test_few_new_photos_are_not_trained_on(aws: dict[str, Template], photos: Path) -> None:

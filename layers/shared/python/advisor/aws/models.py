@@ -2,7 +2,8 @@
 
 models/bundles/<version>/<file>   a bundle; bundle.json is written last, so what has it is whole
 models/jobs/<job>.json            {"version"}: what a training job in the cloud made
-models/jobs/<job>.manifest.json   how many photos there were of each category when it began
+models/jobs/<job>.plan.json       how many photos there were of each category when it began
+models/jobs/<job>.manifest.jsonl  which these were (training/manifest.py)
 models/jobs/<job>.corrections.jsonl   the labels that people had given by then
 models/corrections.jsonl          labels that people gave elsewhere (training/corrections.py)
 models/current.json               advisor.vision.publishing.CurrentModel
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -207,10 +208,17 @@ class ModelStore:
             raise NotFoundError(f"training job {job!r} has made no bundle")
         return str(json.loads(raw)["version"])
 
-    def note_manifest(self, job: str, manifest: dict[str, Any]) -> None:
-        """Write down what a training job was to be made of."""
-        body = json.dumps(manifest, ensure_ascii=False).encode()
-        client("s3").put_object(Bucket=self.bucket, Key=f"{JOBS}{job}.manifest.json", Body=body)
+    def note_plan(self, job: str, plan: dict[str, Any]) -> None:
+        """Write down what a training job was to be made of, in figures."""
+        body = json.dumps(plan, ensure_ascii=False).encode()
+        client("s3").put_object(Bucket=self.bucket, Key=f"{JOBS}{job}.plan.json", Body=body)
+
+    def note_photos(self, job: str, manifest: BinaryIO) -> str:
+        """Write down the photos of a training job (training/manifest.py); returns the S3 URI."""
+        key = f"{JOBS}{job}.manifest.jsonl"
+        manifest.seek(0)
+        client("s3").upload_fileobj(manifest, self.bucket, key)
+        return f"s3://{self.bucket}/{key}"
 
     def scanned_photos(self) -> int:
         """How many photos the newest bundle's run found, published or not; 0 without a bundle."""

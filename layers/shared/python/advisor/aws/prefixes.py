@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,10 @@ class S3Uri:
         return cls(bucket, key)
 
 
-def download(uri: str, cache: Path) -> Path:
+def download(uri: str, cache: Path, *, only: Collection[str] | None = None) -> Path:
     """The local copy of a prefix (a folder) or of one object (a file), brought up to date.
 
+    only: names below the prefix; others are not fetched, and may be there from before.
     Objects of the same size and time are not fetched again; those deleted in S3 go here, too.
     Beside the folder, photos.jsonl tells which product each photo shows, "" where the object's
     metadata does not, in the form that a crawl on plain folders writes.
@@ -47,12 +49,12 @@ def download(uri: str, cache: Path) -> Path:
     """
     where = S3Uri.parse(uri)
     try:
-        return _download(where, cache / hashlib.sha256(uri.encode()).hexdigest()[:16])
+        return _download(where, only, cache / hashlib.sha256(uri.encode()).hexdigest()[:16])
     except (ClientError, BotoCoreError) as error:
         raise DataError(f"{uri} cannot be read: {error}") from error
 
 
-def _download(where: S3Uri, home: Path) -> Path:
+def _download(where: S3Uri, only: Collection[str] | None, home: Path) -> Path:
     prefix = where.key.rstrip("/")
     objects = list(_objects(where.bucket, prefix))
     if not objects:
@@ -69,8 +71,10 @@ def _download(where: S3Uri, home: Path) -> Path:
                 raise DataError(f"s3://{where.bucket}/{item['Key']} would lie outside the cache")
             kept.add(path)
             name = path.relative_to(home).as_posix()
-            current = name in known and _is_current(path, item)
-            products[name] = known[name] if current else _fetch(where, item, path, home)
+            if name in known and _is_current(path, item):
+                products[name] = known[name]
+            elif only is None or below in only:
+                products[name] = _fetch(where, item, path, home)
     except BaseException:  # Ctrl-C, too: what was fetched need not be fetched again
         _write_products(home / _PRODUCTS, known | products, home)
         raise
