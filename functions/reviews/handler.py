@@ -46,7 +46,6 @@ KIND: Final = Choice(
 SHOP: Final = Words(name="shop", about="only this shop's")
 CATEGORIES: Final = Whole(name="limit", about="how many at most", default=200, least=1, most=1000)
 MAX_LABEL_CHARS: Final = 200
-PAIRS_READ: Final = 50  # at a time: 100 products are one BatchGetItem
 _ID = re.compile(r"[0-9a-f]{32}")  # of catalog/pins.py
 
 
@@ -209,21 +208,19 @@ def matches(request: Request, use: Services) -> dict[str, Any]:
     """Pairs of offers that may be one product, and nothing is sure enough to show them as one."""
     limit = LIMIT.of(request)
     doubtful = _undecided(use, MATCH, "match_id", use.doubts.matches())
-    shown: list[dict[str, Any]] = []
-    for start in range(0, len(doubtful), PAIRS_READ):  # of at most MOST_DOUBTS
-        pairs = doubtful[start : start + PAIRS_READ]
-        products = use.catalog.get_many(one[side] for one in pairs for side in ("one", "other"))
-        there = [one for one in pairs if one["one"] in products and one["other"] in products]
-        shown += [
-            one | {side: _side(one, side, products, use) for side in ("one", "other")}
-            for one in there[: limit - len(shown)]
-        ]
-        if len(shown) == limit:
-            break
+    sides = ("one", "other")
+    known = use.catalog.known(one[side] for one in doubtful for side in sides)
+    waiting = [one for one in doubtful if known.issuperset(one[side] for side in sides)]
+    products = use.catalog.get_many(one[side] for one in waiting[:limit] for side in sides)
+    shown = [
+        one | {side: _side(one, side, products, use) for side in sides}
+        for one in waiting[:limit]
+        if all(one[side] in products for side in sides)  # it may have gone since
+    ]
     photos = ("one_photo", "other_photo")
     return {
         "matches": [{name: one[name] for name in one if name not in photos} for one in shown],
-        "waiting": len(doubtful),
+        "waiting": len(waiting),
     }
 
 

@@ -88,6 +88,12 @@ class CatalogTables:
         rows = get_all(self.products_table, keys, sleep=sleep)
         return {product.product_id: product for product in map(_product, rows)}
 
+    def known(self, product_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that there are products of."""
+        keys = [{"product_id": one} for one in dict.fromkeys(product_ids)]
+        rows = get_all(self.products_table, keys, projection="product_id")
+        return {row["product_id"] for row in rows}
+
     def all(self) -> Iterator[Product]:
         """Every product. Reads the whole table: to list them anew, never for a request."""
         return map(_product, scan_all(self.products_table))
