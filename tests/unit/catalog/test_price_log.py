@@ -105,7 +105,10 @@ def test_a_replay_reads_every_archived_page_with_todays_parser(
     assert "no price -> 9000 EUR" in result.stdout
     assert "2 prices of 1 products, 2 changed" in result.stderr
     assert '"price_minor": 7' in (tmp_path / BEFORE_REPLAY).read_text()
+    points = PriceLog.read(tmp_path).points(PRODUCT)
+    assert [one.corrected_from for one in points] == ["7 EUR", ""]
     assert "0 changed" in CliRunner().invoke(prices, ["replay", str(tmp_path)]).stderr
+    assert PriceLog.read(tmp_path).points(PRODUCT) == points
 
 
 def test_shows_a_products_history(shop: Shop, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.catalog.prices import is_jump, judge, photos_differ, price_of, rejudge
+from advisor.catalog.prices import is_jump, judge, photos_differ, price_of, rejudge, replayed
 from advisor.catalog.products import PricePoint
 from advisor.crawling.items import Item
 
@@ -115,6 +116,34 @@ def test_judging_a_history_anew_changes_nothing(prices: list[int]) -> None:
         judged = judge(reversed(points), point(day, price), photos_changed=lambda: False)
         points += [judged] if judged else []
     assert rejudge(points) == points
+
+
+@given(st.lists(st.sampled_from([10, 40, 90, 100, 110, 400]), max_size=12))
+def test_a_replay_by_the_same_parser_changes_nothing(prices: list[int]) -> None:
+    rows: list[PricePoint] = []
+    seen = []
+    for day, price in enumerate(prices):
+        sight = replace(point(day, price), page=f"p{day}")
+        judged = judge(reversed(rows), sight, photos_changed=lambda: False)
+        rows += [judged] if judged else []
+        seen.append(sight)
+        rows = [replace(one, observed_at=one.observed_at[:10] + "T9") for one in rows]  # written
+    pages = {(one.run_id, one.page) for one in seen}
+    assert replayed(rows, seen, pages) == rows
+
+
+def test_a_replay_corrects_what_it_read_again_and_leaves_the_rest() -> None:
+    gone, wrong, invented = (
+        replace(point(day, price), page=f"p{day}") for day, price in ((1, 50), (2, 7), (3, 9))
+    )
+    seen = [replace(wrong, price_minor=60, observed_at="2026-11-02T09"),
+            replace(point(4, 70), page="p4")]  # fmt: skip
+    pages = {(one.run_id, one.page) for one in (wrong, invented, seen[1])}
+    now = replayed([gone, wrong, invented], seen, pages)
+    assert [(one.observed_at, one.price_minor, one.corrected_from) for one in now] == [
+        (gone.observed_at, 50, ""), (wrong.observed_at, 60, "7 EUR"), (seen[1].observed_at, 70, ""),
+    ]  # fmt: skip
+    assert replayed(now, seen, pages) == now
 
 
 @given(st.lists(st.sampled_from([10, 40, 90, 100, 110, 400]), min_size=2, max_size=12))

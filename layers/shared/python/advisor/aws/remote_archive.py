@@ -53,6 +53,26 @@ def find_remote(
         return [], ledger.crawls()
 
 
+def runs_of(bucket: str, shop: str) -> list[str]:
+    """The ids of a shop's runs that left records, the oldest first.
+
+    Raises: NotFoundError, naming the shops that there are, if it has none; DataError if S3 cannot
+        be read.
+    """
+    shops: dict[str, list[tuple[str, str]]] = {}  # when each run was started, and its id
+    with _reading(f"s3://{bucket}/{VISITS}"):
+        pages = client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=VISITS, Delimiter="/"):
+            for one in page.get("CommonPrefixes", ()):
+                run_id = one["Prefix"].removeprefix(VISITS).rstrip("/")
+                heading = next(read_batches(bucket, run_id)).heading
+                shops.setdefault(heading.shop, []).append((heading.started_at, run_id))
+    if shop not in shops:
+        there = ", ".join(sorted(shops)) or "none"
+        raise NotFoundError(f"no crawl of shop {shop!r} left records; there are those of {there}")
+    return [run_id for _, run_id in sorted(shops[shop])]
+
+
 def download_run(bucket: str, run_id: str, folder: Path, *, finish_reason: str) -> int:
     """Bring a run's ledger, pages and items into a folder; returns its number there.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from advisor.catalog.prices import judge, photos_differ, price_of
+from advisor.catalog.prices import corrected, judge, photos_differ, price_of
 from advisor.catalog.products import PricePoint
 from advisor.crawling.folder import ITEMS, ledger_path
 from advisor.crawling.items import Item
@@ -121,9 +121,10 @@ def replay(folder: Path) -> tuple[PriceLog, PriceLog]:
     path, part = folder / PRICES, folder / f".{PRICES}.part"
     try:
         with part.open("w", encoding="utf-8", errors="replace") as file:
-            for sight in _all_sights(folder):
+            for sight in all_sights(folder):
                 if line := log.see(sight):
-                    file.write(line.to_line())
+                    [point] = corrected(before.points(line.product_id), [line.point])
+                    file.write(replace(line, point=point).to_line())
         if path.exists():
             path.replace(folder / BEFORE_REPLAY)
         part.replace(path)
@@ -149,9 +150,14 @@ def newest_sights(folder: Path) -> list[Sight]:
     return sorted(sights, key=lambda sight: sight.observed_at)
 
 
-def _all_sights(folder: Path) -> Iterator[Sight]:
+def all_sights(folder: Path, crawls: Iterable[int] = ()) -> Iterator[Sight]:
+    """What crawls of the folder found, as today's spiders read the archived pages.
+
+    crawls: their numbers, in order; all, the oldest first, if none is named.
+    """
     with Ledger(ledger_path(folder)) as ledger:
-        for crawl in reversed(ledger.crawls()):
+        known = {crawl.crawl: crawl for crawl in ledger.crawls()}
+        for crawl in (known[number] for number in crawls or sorted(known)):
             entries = list(ledger.pages(crawl.crawl))
             seen_at = {entry.body: entry.at for entry in entries}
             items = Replay(
@@ -164,14 +170,15 @@ def _all_sights(folder: Path) -> Iterator[Sight]:
                 yield Sight(item, str(crawl.crawl), _iso(seen_at[item.page]))
 
 
-def changed(before: PriceLog, now: PriceLog) -> Iterable[tuple[str, str, str, str]]:
-    """What a replay changed: product, time, what it said, what it says ("" for no point)."""
-    for product_id in sorted(before.lines.keys() | now.lines.keys()):
-        old = {point.observed_at: _told(point) for point in before.points(product_id)}
-        new = {point.observed_at: _told(point) for point in now.points(product_id)}
-        for at in sorted(old.keys() | new.keys()):
-            if old.get(at, "") != new.get(at, ""):
-                yield product_id, at, old.get(at, ""), new.get(at, "")
+def changed(
+    before: Iterable[PricePoint], now: Iterable[PricePoint]
+) -> Iterator[tuple[str, str, str]]:
+    """What a replay changed of a product: time, what it said, what it says ("" for no point)."""
+    old = {point.observed_at: _told(point) for point in before}
+    new = {point.observed_at: _told(point) for point in now}
+    for at in sorted(old.keys() | new.keys()):
+        if old.get(at, "") != new.get(at, ""):
+            yield at, old.get(at, ""), new.get(at, "")
 
 
 def _told(point: PricePoint) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -79,6 +79,37 @@ def rejudge(points: Iterable[PricePoint]) -> list[PricePoint]:
         if judged:
             history.append(judged)
     return history
+
+
+def replayed(
+    before: Sequence[PricePoint], seen: Iterable[PricePoint], pages: Container[tuple[str, str]]
+) -> list[PricePoint]:
+    """A product's history made anew, from what its archived pages say today.
+
+    before: the history as it is. seen: the prices that the pages show now, each with a swap's flag
+    where the photos changed. pages: run and page of all that were read again: a point of another
+    one stays, as nobody can say better. A point of the same run and page keeps its time, and tells
+    in corrected_from what it said before. The same again changes nothing.
+    """
+    at = {(one.run_id, one.page): one.observed_at for one in before}
+    stay = [one for one in before if (one.run_id, one.page) not in pages]
+    again = [
+        replace(one, observed_at=at.get((one.run_id, one.page), one.observed_at)) for one in seen
+    ]
+    return corrected(before, rejudge([*stay, *again]))
+
+
+def corrected(before: Iterable[PricePoint], now: Iterable[PricePoint]) -> list[PricePoint]:
+    """The points of now, each with what the one of its time said before if that was otherwise."""
+    known = {one.observed_at: one for one in before}
+    found = []
+    for point in now:
+        was = known.get(point.observed_at)
+        if was is not None:
+            told = was.corrected_from if _same(was, point) else f"{was.price_minor} {was.currency}"
+            point = replace(point, corrected_from=told)  # noqa: PLW2901 (the point, told whole)
+        found.append(point)
+    return found
 
 
 def _was_swap(point: PricePoint) -> bool:
