@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from advisor.vision.bundle import Bundle
     from advisor.vision.gate import Comparison
     from advisor.vision.publishing import CurrentModel, Models
 
@@ -28,7 +29,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print a JSON objec
 
 @click.group()
 def command() -> None:
-    """List, compare, publish and roll back models.
+    """List, compare, publish, roll back and export models.
 
     \b
     Examples:
@@ -207,6 +208,39 @@ def publish(
 
 
 @command.command()
+@click.argument("version")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_models
+@_remote
+def export(*, version: str, folder: Path, place: str, remote: bool) -> None:
+    """Write a model to FOLDER as a TensorFlow SavedModel, beside labels.txt.
+
+    VERSION is a stored model, or the folder of a bundle. The SavedModel takes decoded photos and
+    gives what the model itself does, which is checked. This needs TensorFlow.
+
+    \b
+    Examples:
+      advisor model export new-model saved-model
+      advisor model export 20260102T030405-0a1b2c3d saved-model --models s3://my-bucket
+    """
+    import tempfile
+
+    from advisor.vision.bundle import load_bundle
+    from cli.terminal import working
+    from training.saved_model import write_saved_model
+
+    with tempfile.TemporaryDirectory() as temporary:
+        if Path(version).is_dir():
+            bundle = load_bundle(Path(version))
+        else:
+            bundle = _fetched(_open(place, remote=remote), version, Path(temporary))
+        with working() as (say, _):
+            say(f"Writing {bundle.info.version} with TensorFlow")
+            write_saved_model(bundle, folder)
+    click.echo(f"{folder} holds {bundle.info.version} as a SavedModel.")
+
+
+@command.command()
 @click.option("--reason", default="", help="Why, for the history.")
 @_models
 @_remote
@@ -254,9 +288,7 @@ def _compare_on(models: Models, version: str, other: str, images: Path) -> Compa
     """Both models on a folder of photos."""
     import tempfile
 
-    from advisor.vision.bundle import load_bundle
     from advisor.vision.gate import compare as compare_answers
-    from advisor.vision.publishing import check_bundle
     from cli.terminal import working
     from training.dataset import scan
     from training.evaluate import answer_photos
@@ -265,17 +297,24 @@ def _compare_on(models: Models, version: str, other: str, images: Path) -> Compa
     said, labels = [], []
     with tempfile.TemporaryDirectory() as temporary, working() as (_, progress):
         for one in (version, other):
-            folder = Path(temporary) / one
-            folder.mkdir(exist_ok=True)
-            for name in ("bundle.json", *check_bundle(models, one).files):
-                (folder / name).write_bytes(models.read_file(one, name))
-            bundle = load_bundle(folder)
+            bundle = _fetched(models, one, Path(temporary) / one)
             answers = answer_photos(bundle, files, progress)
             labels.append(bundle.info.labels)
             said.append(
                 {a.image_id: (a.file.label, a.labels[0].label) for a in answers if a.labels}
             )
     return compare_answers(*said, fresh_labels=labels[0], current_labels=labels[1])
+
+
+def _fetched(models: Models, version: str, folder: Path) -> Bundle:
+    """A stored model, read by way of a folder of its own."""
+    from advisor.vision.bundle import load_bundle
+    from advisor.vision.publishing import check_bundle
+
+    folder.mkdir(exist_ok=True)
+    for name in ("bundle.json", *check_bundle(models, version).files):
+        (folder / name).write_bytes(models.read_file(version, name))
+    return load_bundle(folder)
 
 
 def _invoke(event: dict[str, Any]) -> dict[str, Any]:

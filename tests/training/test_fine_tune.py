@@ -17,9 +17,9 @@ from advisor.vision.interpreter import Model
 from cli import train as train_command
 from tests.training import tiny
 from training import fine_tune as module
-from training import gates, graph
+from training import gates, graph, saved_model
 from training.backbones import local
-from training.config import ALL, AUTO, FLOAT16, FLOAT32, FROZEN, PRECISIONS, TrainingConfig
+from training.config import ALL, AUTO, DYNAMIC, FLOAT16, FLOAT32, FROZEN, PRECISIONS, TrainingConfig
 from training.dataset import scan
 from training.features import Read
 from training.fine_tune import FineTuneJob, FineTuneRecipe, fine_tune
@@ -84,6 +84,11 @@ def _examine(photos: Path) -> dict[str, Any]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(graph, "_layers_of", lambda *_: None)
             found["by TensorFlow"][precision] = build_graph(job.weights, precision)
+    graphs = found["by TensorFlow"] | {"tuned": found["tuned"].graph}
+    found["exported"] = {
+        name: saved_model._write(content, str(folder / f"export {name}"), sample_photos())
+        for name, content in graphs.items()
+    }
     found["answers of Keras"] = graph._with_head(load_backbone(job.weights), job.weights).predict(
         sample_photos(), verbose=0
     )
@@ -283,6 +288,21 @@ def test_a_graph_written_here_answers_as_keras_and_as_one_that_tensorflow_conver
         for name in ("embedding", "probabilities"):
             keras = seen["answers of Keras"][name][number]
             assert np.allclose(getattr(ours, name), keras, rtol=allowed, atol=allowed)
+
+
+@pytest.mark.parametrize("name", [*PRECISIONS, "tuned"])
+def test_a_saved_model_answers_as_the_graph_that_it_is_made_of(
+    seen: dict[str, Any], name: str
+) -> None:
+    content = seen["tuned"].graph if name == "tuned" else seen["by TensorFlow"][name]
+    answers = seen["exported"][name]
+    allowed = 0.02 if name == DYNAMIC else 1e-4  # its interpreter rounds what it computes, too
+    for number, photo in enumerate(sample_photos()):
+        output = Model(content).run(photo)
+        for kind in ("embedding", "probabilities"):
+            want = getattr(output, kind)
+            assert np.allclose(answers[kind][number], want, rtol=allowed, atol=allowed)
+    assert np.ptp(answers["embedding"], axis=0).max() > 0.01  # two photos, two answers
 
 
 def test_what_float16_would_change_too_much_stays_float32(seen: dict[str, Any]) -> None:

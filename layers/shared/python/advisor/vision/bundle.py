@@ -72,9 +72,14 @@ class Golden:
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{GOLDEN} cannot be read: {error}") from error
 
-    def check(self, run: Callable[[npt.NDArray[np.uint8]], Output]) -> None:
+    def check(
+        self,
+        run: Callable[[npt.NDArray[np.uint8]], Output],
+        tolerance: float = GOLDEN_TOLERANCE,
+    ) -> None:
         """Compare the model's answers with the expected ones.
 
+        tolerance: of a probability, and of the largest value of an embedding.
         Raises: BundleError, telling the largest difference.
         """
         for number, image in enumerate(self.images):
@@ -90,10 +95,10 @@ class Golden:
                     )
                 scale = max(1.0, float(np.abs(expected).max()))
                 difference = float(np.abs(got - expected).max()) / scale
-                if not difference <= GOLDEN_TOLERANCE:  # also true of NaN
+                if not difference <= tolerance:  # also true of NaN
                     raise BundleError(
                         f"golden photo {number}: {name} differ by {difference:.3g} from what "
-                        f"the bundle expects; at most {GOLDEN_TOLERANCE} is allowed"
+                        f"the bundle expects; at most {tolerance} is allowed"
                     )
 
 
