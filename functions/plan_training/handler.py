@@ -59,7 +59,7 @@ def handler(
     counts, listing = Counter[str](), BytesIO()  # some 100 MB of a million photos
     for place in photos_under(store.bucket):
         name = place.key.removeprefix(IMAGES)
-        if "/" in name:
+        if _is_in_a_category(name):
             counts[category_of(place.key)] += 1
             listing.write(json.dumps({"path": name}, ensure_ascii=False).encode() + b"\n")
     photos, before = counts.total(), store.scanned_photos()
@@ -76,6 +76,12 @@ def handler(
     store.note_plan(job, plan | {"per_category": dict(sorted(counts.items()))})
     _logger().info("planned a training", extra={"job": job, **plan})
     return plan
+
+
+def _is_in_a_category(name: str) -> bool:
+    """Whether training would find it there: not beside the categories, hidden, or a mere folder."""
+    parts = name.split("/")
+    return len(parts) > 1 and not any(part.startswith(".") or not part for part in parts)
 
 
 @cache

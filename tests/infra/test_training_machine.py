@@ -163,7 +163,9 @@ def test_photos_that_come_while_the_job_waits_are_for_the_next_one(
 ) -> None:
     put_photos(photos)
     put_object = client("s3").put_object
-    put_object(Bucket="data", Key="images/in no category.png", Body=b"passed over")
+    for passed_over in ("in no category.png", "red/", "/red.png", "red//a.png", "red/../a.png",
+                        "red/.hidden.png"):  # fmt: skip
+        put_object(Bucket="data", Key=f"images/{passed_over}", Body=b"")
 
     class Slow(Account):
         def train(self, hyperparameters: dict[str, str]) -> dict[str, str]:
