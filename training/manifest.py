@@ -6,6 +6,7 @@ the category folder's; without a product_id what photos.jsonl, or the object's m
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -52,17 +53,29 @@ def _photo(record: Any, where: str) -> PhotoFile:
         raise DataError(f'{where} is {record!r}; expected {{"path": ..., "label": ...}}')
     path, label = record.get("path"), record.get("label")
     product_id = record.get("product_id") or ""
-    if not isinstance(path, str) or not path or not PurePosixPath(path).name:
+    if not isinstance(path, str) or not PurePosixPath(path).name or not _is_file_name(path):
         raise DataError(f"{where}: path is {path!r}; expected a photo's path in the folder")
     # Else a list from elsewhere could have any file of this machine read.
-    if path[0] == "/" or ".." in path.split("/") or "\0" in path:
+    if path[0] == "/" or ".." in path.split("/"):
         raise DataError(f"{where}: path is {path!r}; expected one that stays in the folder")
-    if label is None and "/" in path:
-        label = label_of(path.partition("/")[0])
+    inside = PurePosixPath(path).as_posix()  # ./hat/a.png, as find prints it, is hat/a.png
+    if label is None and "/" in inside:
+        label = label_of(inside.partition("/")[0])
     if not isinstance(label, str) or not label.strip() or not isinstance(product_id, str):
         raise DataError(
             f"{where}: label is {label!r}, product_id {product_id!r}; expected words, or a path "
             "in a category folder"
         )
-    label = one_line(label.strip())
-    return PhotoFile(folder=Path(), inside=path, label=label, product_id=product_id)
+    return PhotoFile(
+        folder=Path(),
+        inside=inside,
+        label=one_line(label.strip()),
+        product_id=one_line(product_id),
+    )
+
+
+def _is_file_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # JSON can write half a character
+        return False

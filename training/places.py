@@ -39,5 +39,5 @@ def json_lines(place: str, cache: Path, *, what: str, line: str) -> Iterator[tup
         if text.strip():
             try:
                 yield where, json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{where} is no {line}: {error!r}") from error

@@ -135,7 +135,10 @@ def test_photos_in_category_folders_need_no_labels(cache: Path, tmp_path: Path) 
      ('{"path": "b.png", "label": "hat", "product_id": 7}', "product_id 7; expected words"),
      ('{"path": "/etc/passwd", "label": "hat"}', "line 2: path is '/etc/passwd'; expected one tha"),
      ('{"path": "a/../../b.png"}', "path is 'a/../../b.png'; expected one that stays in the fol"),
-     ('{"path": "a\\u0000.png", "label": "hat"}', "expected one that stays in the folder"),
+     ('{"path": "a\\u0000.png", "label": "hat"}', "expected a photo's path in the folder"),
+     ('{"path": "\\ud800.png", "label": "hat"}', "expected a photo's path in the folder"),
+     ('{"path": "./first.png", "label": "hat"}', "line 2: 'first.png' was named before"),
+     pytest.param("[" * 100_000, "line 2 is no photo: ", id="deep"),
      ('{"path": "first.png", "label": "hat"}', "line 2: 'first.png' was named before")],
 )  # fmt: skip
 def test_a_line_that_is_none_is_named(tmp_path: Path, bad: str, said: str) -> None:
@@ -143,6 +146,13 @@ def test_a_line_that_is_none_is_named(tmp_path: Path, bad: str, said: str) -> No
     file.write_text(lines({"path": "first.png", "label": "hat"}) + bad)
     with pytest.raises(DataError, match=re.escape(said)):
         read_manifest(str(file), cache=tmp_path)
+
+
+def test_paths_are_read_as_find_prints_them_and_ids_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "list.jsonl"
+    file.write_text(lines({"path": "./hat//a.png", "product_id": "one:\ud800"}))
+    [photo] = read_manifest(str(file), cache=tmp_path).values()
+    assert (photo.inside, photo.label, photo.product_id) == ("hat/a.png", "hat", "one: ")
 
 
 def test_a_list_that_is_not_there_or_empty_is_one_sentence(
