@@ -79,6 +79,8 @@ def replay(folder: Path, *, remote: bool, out: Path | None, stack: str) -> None:
     if out is not None:
         _replay_on_aws(str(folder), out, stack)
         return
+    if not folder.is_dir():
+        raise click.UsageError(f"{folder} is no folder; a shop on AWS is asked for by --remote.")
     before, now = make_anew(folder)
     known = sorted(before.lines.keys() | now.lines.keys())
     count = sum(_tell(one, before.points(one), now.points(one)) for one in known)

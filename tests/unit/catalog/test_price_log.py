@@ -109,6 +109,15 @@ def test_a_replay_reads_every_archived_page_with_todays_parser(
     assert [one.corrected_from for one in points] == ["7 EUR", ""]
     assert "0 changed" in CliRunner().invoke(prices, ["replay", str(tmp_path)]).stderr
     assert PriceLog.read(tmp_path).points(PRODUCT) == points
+    assert '"price_minor": 7' in (tmp_path / BEFORE_REPLAY).read_text()  # which said otherwise
+
+
+def test_a_replay_of_no_crawl_leaves_nothing_behind(tmp_path: Path) -> None:
+    failed = CliRunner().invoke(prices, ["replay", str(tmp_path)])
+    assert isinstance(failed.exception, DataError)
+    assert list(tmp_path.iterdir()) == []
+    gone = CliRunner().invoke(prices, ["replay", str(tmp_path / "gone")])
+    assert "gone is no folder; a shop on AWS is asked for by --remote" in gone.stderr
 
 
 def test_shows_a_products_history(shop: Shop, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ Each line is a price point with its product's id and the photos that the page sh
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -114,7 +116,7 @@ def replay(folder: Path) -> tuple[PriceLog, PriceLog]:
     """Make the log anew out of every archived page, as today's spiders and parser read it.
 
     Returns: the log before and the new one. The new file takes the place of the old one when it
-    is complete; what was there stays as prices.before-replay.jsonl.
+    is complete; what was there, if it said something else, stays as prices.before-replay.jsonl.
     Raises: DataError if the archive is not whole.
     """
     before, log = PriceLog.read(folder), PriceLog({})
@@ -125,11 +127,13 @@ def replay(folder: Path) -> tuple[PriceLog, PriceLog]:
                 if line := log.see(sight):
                     [point] = corrected(before.points(line.product_id), [line.point])
                     file.write(replace(line, point=point).to_line())
-        if path.exists():
-            path.replace(folder / BEFORE_REPLAY)
+        if path.exists() and not filecmp.cmp(part, path, shallow=False):
+            shutil.copyfile(path, folder / BEFORE_REPLAY)
         part.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
     return before, log
 
 
