@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.crawling.folder import ledger_path
-from advisor.crawling.ledger import SEEN, TOO_DEEP, Ledger
+from advisor.crawling.ledger import FETCHED, SEEN, TOO_DEEP, Ledger, Visit
 from advisor.crawling.messages import Request, archive_name
 from advisor.errors import DataError
 from cli.crawl import command
@@ -138,6 +138,17 @@ def test_archives_each_page_once_with_its_address_time_status_and_headers(tmp_pa
     assert a.body == archived[f"{shop.url}/b"].body
     assert gzip.decompress((tmp_path / "pages" / archive_name(a.body)).read_bytes()) == b"<p>same"
     assert len(list((tmp_path / "pages").rglob("*.gz"))) == 2
+
+
+def test_pages_come_in_the_order_in_which_they_were_settled(tmp_path: Path) -> None:
+    """Not in that in which they were found: of a product on two pages the first one counts."""
+    one, other = (Request(f"http://shop.test/{name}") for name in ("one", "other"))
+    with Ledger(tmp_path / "ledger", writing=True) as ledger:
+        crawl = ledger.begin(started=0, spider="-", base_url="-", shop="-")
+        ledger.record(crawl, [], [(one, ""), (other, "")])
+        visits = [Visit(request=each, state=FETCHED, at=7, body="-") for each in (other, one)]
+        ledger.record(crawl, visits, [])
+        assert [page.url for page in ledger.pages(crawl)] == [other.url, one.url]
 
 
 def test_a_folder_without_a_ledger_is_one_sentence(tmp_path: Path) -> None:

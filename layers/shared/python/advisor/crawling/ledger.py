@@ -56,6 +56,7 @@ INSERT INTO visits
     (key, crawl, url, kind, found_on, depth, state, status, attempts, at, detail, headers, body)
 VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key, crawl) DO UPDATE SET
+    rowid = (SELECT max(rowid) + 1 FROM visits),  -- of two pages of a product the first one counts
     state = excluded.state, status = excluded.status, attempts = excluded.attempts,
     at = excluded.at, detail = excluded.detail, headers = excluded.headers, body = excluded.body
 """
@@ -220,7 +221,7 @@ class Ledger:
         return [_entry(row) for row in rows]
 
     def pages(self, crawl: int) -> Iterator[Entry]:
-        """The pages of a crawl that are archived, in the order in which they were fetched."""
+        """The pages of a crawl that are archived, in the order in which they were settled."""
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM visits "  # noqa: S608 (our names)
             "WHERE crawl = ? AND kind = 'page' AND body != '' ORDER BY at, rowid",
