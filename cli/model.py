@@ -311,8 +311,9 @@ def _fetched(models: Models, version: str, folder: Path) -> Bundle:
     from advisor.vision.bundle import load_bundle
     from advisor.vision.publishing import check_bundle
 
+    files = check_bundle(models, version).files
     folder.mkdir(exist_ok=True)
-    for name in ("bundle.json", *check_bundle(models, version).files):
+    for name in ("bundle.json", *files):
         (folder / name).write_bytes(models.read_file(version, name))
     return load_bundle(folder)
 

@@ -174,6 +174,8 @@ def test_compares_on_other_photos(models: Path, tmp_path: Path) -> None:
     blues = store.add(tmp_path / "blues")
     found = advisor(models, "compare", reds, blues, "--images", str(photos), "--json")
     assert (found["photos"], found["right"], found["gained"], found["lost"]) == (6, 2, 2, 2)
+    with pytest.raises(NotFoundError, match="no model bundle 'a/b'"):
+        advisor(models, "compare", "a/b", blues, "--images", str(photos))
 
 
 def publish_for_ever(models: Path, versions: list[str]) -> None:
