@@ -204,7 +204,7 @@ def features(argument: str) -> float:
 
 def synthesize(argument: str) -> None:
     """Features of photos that never were, in the cache, each label's apart from the others'."""
-    from training.duplicates import Fingerprint
+    from advisor.vision.fingerprints import Fingerprint
     from training.features import FeatureCache, Features, Found
 
     options = json.loads(argument)

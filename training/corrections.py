@@ -6,7 +6,6 @@ A line of JSON each, as the review leaves them:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -91,7 +90,6 @@ def _read(record: Any, where: str) -> tuple[str, str, str]:
 
 def _hash(file: PhotoFile) -> str:
     try:
-        with file.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file.hash()
     except OSError:  # reading the photo itself will tell why
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from collections import Counter
@@ -25,6 +26,9 @@ class PhotoFile:
     inside: its path in the folder, with slashes. shop_label: what the folder says where a person
     corrected the label, else "".
 
+    content: sha256 of its bytes, where that is known before they are read. origin: an S3 prefix
+    that it is fetched from when somebody reads it, "" where it lies in the folder.
+
     side: what it is for, where it lies in a folder of validation or test photos.
     """
 
@@ -33,6 +37,8 @@ class PhotoFile:
     label: str
     product_id: str = ""
     shop_label: str = ""
+    content: str = ""
+    origin: str = ""
     side: Side | None = None
 
     @property
@@ -45,6 +51,27 @@ class PhotoFile:
         """Its path in the folder, after its side if it has one; no UTF-8 bytes as `\\udcXX`."""
         name = _text(self.inside)
         return f"{self.side.value}/{name}" if self.side else name
+
+    def read(self) -> bytes:
+        """Its bytes.
+
+        Raises: OSError if they cannot be read.
+        """
+        if self.origin and not self.path.is_file():
+            from advisor.aws.prefixes import fetch  # noqa: PLC0415 (boto3, only for S3)
+
+            fetch(f"{self.origin}/{self.inside}", self.path, home=self.folder.parent)
+        return self.path.read_bytes()
+
+    def hash(self) -> str:
+        """sha256 of its bytes, hexadecimal.
+
+        Raises: OSError if they cannot be read.
+        """
+        if self.content:
+            return self.content
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     @property
     def shop(self) -> str:
@@ -98,7 +125,9 @@ def read_product_ids(folder: Path) -> dict[str, str]:
     prefix = f"{folder.name}/"
     products = {}
     # Not splitlines(), nor text: a line may hold U+2028, and be no UTF-8.
-    for number, line in enumerate(file.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        if not line:  # after the last, and all there is where nothing was fetched
+            continue
         try:
             record = json.loads(line)
             products[str(record["path"]).removeprefix(prefix)] = str(record["product_id"])

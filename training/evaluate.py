@@ -181,7 +181,7 @@ def _answerer(bundle: Bundle) -> Callable[[], Callable[[PhotoFile], Answer]]:
 
         def answer(file: PhotoFile) -> Answer:
             try:
-                found = classifier.predict(file.path.read_bytes(), top_k=3).classification
+                found = classifier.predict(file.read(), top_k=3).classification
             except UnreadableImageError as error:
                 return Answer(file=file, error=str(error))
             except OSError as error:

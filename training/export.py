@@ -18,7 +18,7 @@ from advisor.vision.bundle import Bundle, Golden, hashes, labels_text, pack_labe
 from advisor.vision.bundle_info import GOLDEN, LABELS, MODEL, Backbone, BundleInfo
 from advisor.vision.images import PREPROCESSING_ID, decode
 from advisor.vision.interpreter import Model
-from training.backbones import Weights
+from training.backbones import Kind, Weights
 from training.config import FLOAT16
 from training.graph import build_graph, written_graph
 from training.head import Head
@@ -46,9 +46,12 @@ def cached_graph(
 ) -> bytes:
     """The backbone's graph with a placeholder head, made once for all runs.
 
+    precision: of its weights; those of a bundle stay as they are.
     Raises: BackboneError if the weights are no backbone, a gate is not passed, or TensorFlow
         is needed and not installed.
     """
+    if weights.kind is Kind.BUNDLE:
+        return put_head((weights.path / MODEL).read_bytes(), None)
     converter = _converter()
     written, converted = (
         _graph_path(cache, f"{weights.sha256} {weights.kind.value} {by} {precision} 2")

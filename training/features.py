@@ -8,18 +8,19 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from advisor.errors import UnreadableImageError, UsageError
+from advisor.vision.fingerprints import Fingerprint, fingerprint
 from advisor.vision.images import PREPROCESSING_ID, decode, image_id
 from advisor.vision.interpreter import Model
 from training.backbones import Weights
 from training.config import FLOAT16
 from training.dataset import PhotoFile
-from training.duplicates import Fingerprint, Fingerprints, fingerprint
+from training.duplicates import Fingerprints
 from training.parallel import Progress, map_photos
 from training.rows import FloatArray, RowFile, Rows
 
@@ -55,6 +56,19 @@ class Known:
     reasons: dict[str, str]
     vectors: Rows
     fingerprints: Fingerprints
+
+    def joined(self, other: Known) -> Known:
+        """Both, the other's rows after these."""
+        moved = {sha256: row + len(self.vectors) for sha256, row in other.rows.items()}
+        mine, others = self.fingerprints, other.fingerprints
+        return Known(
+            rows=self.rows | moved,
+            reasons=self.reasons | other.reasons,
+            vectors=self.vectors + other.vectors,
+            fingerprints=Fingerprints(
+                np.concatenate([mine.dhashes, others.dhashes]), mine.thumbnails + others.thumbnails
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +127,21 @@ class FeatureCache:
         compute: asked once for all new contents, gives what it found in the same order; where it
         names none, the content could not be read.
         """
-        rows: dict[str, int] = {}
-        reasons: dict[str, str] = {}
-        dhashes = array("Q")
-        folder = self._path.parent
-        with RowFile(folder) as vectors, RowFile(folder, np.uint8) as thumbnails:
-            for sha256, found in self._known_and_computed(contents, compute):
-                if found.features is None:
-                    reasons[sha256] = found.reason
-                    continue
-                mark = found.features.fingerprint
-                rows[sha256] = vectors.add(found.features.vector)
-                thumbnails.add(np.frombuffer(mark.thumbnail, np.uint8))
-                dhashes.append(mark.dhash)
-            marks = Fingerprints(np.array(dhashes, np.uint64), thumbnails.rows())
-            return Known(rows=rows, reasons=reasons, vectors=vectors.rows(), fingerprints=marks)
+        return gather(self._known_and_computed(contents, compute), self._path.parent)
 
     def _known_and_computed(
         self, contents: Sequence[str], compute: Callable[[Sequence[str]], Iterable[Found]]
-    ) -> Iterator[tuple[str, Found]]:
+    ) -> Iterator[Found]:
         new = []
         for start in range(0, len(contents), _WRITE_EVERY):
             some = contents[start : start + _WRITE_EVERY]
             known = self.find_all(some)
-            yield from known.items()
+            yield from known.values()
             new += [sha256 for sha256 in some if sha256 not in known]
         if new:
-            # By the hash of before: the file may have changed, or gone, since.
-            yield from zip(new, compute(new), strict=True)
+            for sha256, found in zip(new, compute(new), strict=True):
+                # By the hash of before: the file may have changed, or gone, since.
+                yield replace(found, sha256=sha256)
 
     def keeping(
         self, computed: Iterable[Found], stage: str, progress: Progress, count: int
@@ -168,16 +169,36 @@ class FeatureCache:
             raise UsageError(f"{self._path}, a cache of features, fails: {error}") from error
 
 
+def gather(found: Iterable[Found], folder: Path) -> Known:
+    """What was found of contents, each of them once. folder: where the files without names are."""
+    rows: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    dhashes = array("Q")
+    with RowFile(folder) as vectors, RowFile(folder, np.uint8) as thumbnails:
+        for one in found:
+            if one.features is None:
+                reasons[one.sha256] = one.reason
+                continue
+            mark = one.features.fingerprint
+            rows[one.sha256] = vectors.add(one.features.vector)
+            thumbnails.add(np.frombuffer(mark.thumbnail, np.uint8))
+            dhashes.append(mark.dhash)
+        marks = Fingerprints(np.array(dhashes, np.uint64), thumbnails.rows())
+        return Known(rows=rows, reasons=reasons, vectors=vectors.rows(), fingerprints=marks)
+
+
 def read_photos(
     files: Sequence[PhotoFile],
     graph: Callable[[], bytes],
     cache: FeatureCache,
     progress: Progress,
+    stored: Known | None = None,
 ) -> tuple[list[Read], Known]:
     """Features of every photo, in order; only contents not met before are decoded.
 
-    graph: gives the .tflite, asked for only where a photo is new. A photo that cannot be read
-    is returned with the reason, which is remembered where the content is at fault.
+    graph: gives the .tflite, asked for only where a photo is new. stored: what is known already,
+    and is not asked the cache for. A photo that cannot be read is returned with the reason, which
+    is remembered where the content is at fault.
     """
     first: dict[str, int] = {}
     hashes, reasons = [], {}
@@ -193,7 +214,10 @@ def read_photos(
         worker = _make_reader(graph())
         return cache.keeping(map_photos(worker, unread), _STAGE, progress, len(unread))
 
-    known = cache.known(list(first), compute)
+    unknown = [sha256 for sha256 in first if stored is None or sha256 not in stored.rows]
+    known = cache.known(unknown, compute)
+    if stored is not None:
+        known = stored.joined(known)
     reads = [
         Read(file, sha256, known.rows.get(sha256),
              reasons.get(number) or known.reasons.get(sha256, ""))
@@ -208,7 +232,7 @@ def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Found]]:
 
         def read(file: PhotoFile) -> Found:
             try:
-                data = file.path.read_bytes()
+                data = file.read()
             except OSError as error:
                 return _unread(error)
             try:
@@ -225,8 +249,7 @@ def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Found]]:
 
 def _hash(file: PhotoFile) -> Found:
     try:
-        with file.path.open("rb") as stream:
-            return Found(hashlib.file_digest(stream, "sha256").hexdigest(), None)
+        return Found(file.hash(), None)
     except OSError as error:
         return _unread(error)
 

@@ -67,7 +67,7 @@ def decode_again(read: Read) -> npt.NDArray[np.uint8]:
     Raises: DataError if it has changed or gone since.
     """
     try:
-        data = read.file.path.read_bytes()
+        data = read.file.read()
         if image_id(data) == read.sha256:
             return decode(data)
     except (OSError, UnreadableImageError) as error:

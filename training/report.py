@@ -90,7 +90,7 @@ here and below: the range that holds the true share with 95&nbsp;% confidence.</
 def thumbnail(file: PhotoFile) -> str:
     """An <img> with the photo in it, as the model sees it; "" if it cannot be read (any more)."""
     try:
-        photo = decode(file.path.read_bytes())
+        photo = decode(file.read())
     except (OSError, UnreadableImageError):
         return ""
     buffer = BytesIO()

@@ -16,7 +16,7 @@ from advisor.errors import DataError
 from training.config import TrainingConfig
 from training.dataset import PhotoFile, count_labels, split_by_size
 from training.duplicates import Fingerprints, group, near_copies
-from training.features import FeatureCache, Read, read_photos
+from training.features import FeatureCache, Known, Read, read_photos
 from training.parallel import Progress
 from training.rows import Rows
 from training.split import Side, split
@@ -94,15 +94,18 @@ def select(
     *,
     graph: Callable[[], bytes],
     progress: Progress,
+    stored: Known | None = None,
 ) -> Selection:
     """Read the photos of the labels, leave out what cannot be learnt from, and split the rest.
+
+    cache, graph, stored: as of read_photos.
 
     Raises: DataError if no photo can be read, fewer than two labels are left, or no photo
         can be set aside for the test.
     """
     wanted = set(labels)
     reads, known = read_photos(
-        [file for file in files if file.label in wanted], graph, cache, progress
+        [file for file in files if file.label in wanted], graph, cache, progress, stored
     )
     unreadable = {read.file.name: read.reason for read in reads if read.row is None}
     readable = [read for read in reads if read.row is not None]

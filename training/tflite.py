@@ -88,9 +88,10 @@ def can_write(layers: Sequence[Layer]) -> bool:
     return True
 
 
-def put_head(content: bytes, head: Head) -> bytes:
+def put_head(content: bytes, head: Head | None) -> bytes:
     """The graph with the head in the place of its own, of any number of labels.
 
+    head: None for the placeholder of head.py, so that graphs of one backbone become equal.
     Raises: BackboneError if the graph does not end in a head for such features.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
@@ -104,6 +105,7 @@ def put_head(content: bytes, head: Head) -> bytes:
         raise BackboneError("the graph does not end in a head behind its embedding")
     layer, softmax = graph.operators[-2:]
     width = int(graph.tensors[embedding].shape[-1])
+    head = head or placeholder(width)
     if width != len(head.kernel):
         raise BackboneError(f"a head for {len(head.kernel)} features; the graph has {width}")
     made_by = {int(one.outputs[0]): one for one in graph.operators}

@@ -15,16 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from advisor.errors import AdvisorError, UsageError
 from advisor.vision.bundle import check_target, hashes, write_bundle
-from training.backbones import Weights, resolve
+from training.backbones import Kind, Weights, resolve
 from training.cache import prune
 from training.calibration import best_temperature, unknown_threshold
-from training.config import TrainingConfig
+from training.config import IN_USE, TrainingConfig
 from training.container import (
     bundle_folder,
     images_of,
@@ -46,6 +46,9 @@ from training.selection import Selection, learnt_from, select
 from training.split import Side
 from training.tuning import tune
 from training.variants import variant_features
+
+if TYPE_CHECKING:
+    from training.stored import Stored
 
 Say = Callable[[str], None]
 _GOLDEN_PHOTOS = 3
@@ -107,8 +110,10 @@ def train(
     """
     start = time.perf_counter()
     check_target(out)
+    stored = _stored(str(images), config, cache, say)
     files, corrections = correct(
-        _scan(str(images), config, cache), read_corrections(config.corrections, cache=cache)
+        _scan(str(images), config, cache, stored),
+        read_corrections(config.corrections, cache=cache),
     )
     if config.holdout_shop:
         held_out_shop(files, config.holdout_shop)
@@ -122,11 +127,16 @@ def train(
         FeatureCache(cache / "features", weights, config.precision),
         graph=lambda: cached_graph(weights, cache, say, precision=config.precision),
         progress=progress,
+        stored=stored.known if stored else None,
     )
     _tell(selection, config, say)
     graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
     scanned = sum(file.side is None for file in files)
-    told = {"scanned": scanned, "corrections": corrections}
+    told = {
+        "scanned": scanned,
+        "corrections": corrections,
+        "stored_features": sum(bool(read.file.origin) for read in selection.reads),
+    }
     made = replace(made, data={**made.data, **told})
     bundle, contents = make_bundle(graph, made, photos=_golden(selection), now=datetime.now(UTC))
     measured = measure_bundle(bundle, selection, config, progress)
@@ -195,7 +205,8 @@ def fit(
     logits = head.logits(held_out)
     temperature = best_temperature(logits, truth)
     head = calibrated(head, temperature)
-    if tuned is None:  # to a tuned backbone nothing of the training photos is new
+    # To a backbone that was tuned, now or for the bundle it is of, no training photo is new.
+    if tuned is None and weights.kind is not Kind.BUNDLE:
         names = selection.groups_of(Side.TRAIN)
         count = len(names)  # of photos; their variants come after them
         unseen = cross_fitted(
@@ -261,6 +272,8 @@ def _run(
 
     store = ModelStore.at(out)
     store.check()
+    if config.backbone == IN_USE:
+        config = replace(config, backbone=store.uri(store.current().version))
     with tempfile.TemporaryDirectory() as temporary:
         bundle = Path(temporary) / "bundle"
         result = train(images, bundle, config, cache=cache, say=say, progress=progress)
@@ -274,11 +287,30 @@ def _note_job(job: str, out: str, version: str) -> None:
     ModelStore.at(out).note_job(job, version)
 
 
-def _scan(images: str, config: TrainingConfig, cache: Path) -> list[PhotoFile]:
+def _stored(images: str, config: TrainingConfig, cache: Path, say: Say) -> Stored | None:
+    """What is stored of the photos, where it serves this run."""
+    if not (config.embeddings and config.manifest and images.startswith("s3://")):
+        return None
+    from training.stored import read_stored  # noqa: PLC0415 (boto3, only where S3 is named)
+
+    weights = resolve(config.backbone, cache=cache, say=say)
+    graph = cached_graph(weights, cache, say, precision=config.precision)
+    found = read_stored(images, config.embeddings, graph, folder=cache)
+    if found is None:
+        say(f"{config.embeddings} has no features of this backbone: photos are read")
+    return found
+
+
+def _scan(
+    images: str, config: TrainingConfig, cache: Path, stored: Stored | None
+) -> list[PhotoFile]:
     """The photos of the folder, all or those listed, and of folders for validation and test."""
     if config.manifest:
         named = read_manifest(config.manifest, cache=cache)
-        files = listed(local_path(images, cache, only=named.keys()), named)
+        unseen = named.keys() - stored.photos.keys() if stored else named.keys()
+        files = listed(local_path(images, cache, only=unseen), named)
+        if stored:
+            files = [stored.told(file) for file in files]
     else:
         files = scan(local_path(images, cache))
     for side, place in ((Side.VALIDATION, config.validation), (Side.TEST, config.test)):
@@ -310,7 +342,7 @@ def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
 
 def _golden(selection: Selection) -> list[bytes]:
     chosen = sorted(selection.of(Side.TRAIN), key=lambda read: read.sha256)[:_GOLDEN_PHOTOS]
-    return [read.file.path.read_bytes() for read in chosen]
+    return [read.file.read() for read in chosen]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import numpy as np
 from advisor.errors import NotTunableError
 from advisor.vision.images import PREPROCESSING_ID
 from advisor.vision.interpreter import Model
-from training.backbones import Weights
+from training.backbones import Kind, Weights
 from training.config import AUTO, TrainingConfig
 from training.features import Read
 from training.fine_tune import FineTuned, FineTuneJob, FineTuneRecipe, fine_tune
@@ -52,9 +52,14 @@ def tune(
         asked for.
     Raises: BackboneError where it was asked for, or the tuned graph fails a gate.
     """
-    job = _job(selection, weights, head, config, cache=cache, progress=progress)
-    say(f"Fine-tuning {weights.name} with TensorFlow, {job.recipe.epochs} epochs")
     try:
+        if weights.kind is Kind.BUNDLE:  # known before any photo is decoded for it
+            raise NotTunableError(
+                f"{weights.name} of {weights.source} cannot be fine-tuned: a .tflite has no "
+                "trainable variable"
+            )
+        job = _job(selection, weights, head, config, cache=cache, progress=progress)
+        say(f"Fine-tuning {weights.name} with TensorFlow, {job.recipe.epochs} epochs")
         result = follow_in_tensorflow(fine_tune, job, say=say, progress=progress)
     except NotTunableError as error:
         if config.fine_tune != AUTO:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from advisor.vision.fingerprints import Fingerprint
 from advisor.vision.images import SIZE
 from advisor.vision.interpreter import Model
-from training.duplicates import Fingerprint
 from training.features import FeatureCache, Features, Found, Read
 from training.parallel import Progress, map_photos
 from training.pixels import decode_again

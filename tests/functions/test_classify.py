@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +43,7 @@ from advisor.uploads import read_photo, read_photos
 from advisor.vision import images
 from advisor.vision.classification import Classification, Label
 from advisor.vision.classifier import Prediction
+from advisor.vision.fingerprints import Fingerprint, fingerprint
 from functions.classify.handler import Services, handler
 from tests.openapi import checked_answer
 
@@ -51,6 +53,7 @@ EVENTS = Path(__file__).parents[1] / "events"
 STOOL_ONE = "images/hi-fi, audio & speakers/one/AB%2F12-0a1b2c3d4e5f.jpg"
 STOOL_TWO = "images/furniture/two/ST 9-0a1b2c3d4e5f.jpg"
 GTIN = "04006381333931"
+LENGTH = 12.25
 
 
 class FakeClassifier:
@@ -75,6 +78,8 @@ class FakeClassifier:
                 unknown=float(probability) < 0.6,
             ),
             embedding(direction),
+            LENGTH,
+            np.full((224, 224, 3), len(data), np.uint8),
         )
 
 
@@ -259,6 +264,28 @@ def test_a_photo_the_model_is_not_sure_of_stands_on_two_shelves(services: Fixtur
     services.arrive("images/a", "images/b")
     assert {row["shelf"] for row in rows("embeddings")} == {"m1#chairs", "m1#other"}
     assert len(rows("embeddings")) == 4
+
+
+def test_what_training_needs_is_kept_once_a_photo_in_four_write_units(services: Fixture) -> None:
+    photos = {"images/a": "one:1", "images/b": "two:2"}
+    for key, product_id in photos.items():
+        services.store(key, b"chairs 0.5 blue", product_id)
+    services.arrive(*photos)
+    (seen, again) = services.embeddings.rows("m1", "chairs")
+    pixels = np.full((224, 224, 3), len(b"chairs 0.5 blue"), np.uint8)
+    for row in (seen, again):
+        assert row.length == LENGTH
+        assert row.fingerprint == fingerprint(pixels).to_bytes()
+    assert Fingerprint.from_bytes(row.fingerprint or b"") == fingerprint(pixels)
+    for row in services.embeddings.rows("m1", "other"):
+        assert row.length is row.fingerprint is None
+    item = next(one for one in rows("embeddings") if "fingerprint" in one)
+    numbers = [name for name, value in item.items() if isinstance(value, Decimal)]
+    sizes = {name: len(bytes(getattr(value, "value", b"")) or str(value).encode())
+             for name, value in item.items()}  # fmt: skip
+    assert set(numbers) == {"probability", "length"}
+    # 1 KB a unit; names and ids of shops may be 250 bytes longer than here.
+    assert sum(len(name) + size for name, size in sizes.items()) < 4096 - 250
 
 
 def test_another_model_sees_the_photo_again(services: Fixture) -> None:

@@ -45,25 +45,28 @@ def definition_of(template: Template) -> dict[str, Any]:
 def _name(part: dict[str, Any]) -> str:
     (value,) = part.values()
     name = value if isinstance(value, str) else value[0]
-    return "data" if "RefData" in name else name.rpartition("Fn")[2].replace("AWS::", "")
+    known = {"RefData": "data", "RefEmbeddings": "embeddings"}
+    found = next((short for part, short in known.items() if part in name), "")
+    return found or name.rpartition("Fn")[2].replace("AWS::", "")
 
 
 @pytest.fixture
 def photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An account with a data bucket of photos, an uploads bucket, a queue."""
+    """An account with a data bucket of photos, an uploads bucket, a queue, two tables."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     _forget_clients()
     with mock_aws():
         for name in ("data", "uploads"):
             client("s3").create_bucket(Bucket=name)
         client("sqs").create_queue(QueueName="photos")
-        keys = {"kind": "HASH", "about": "RANGE"}
-        client("dynamodb").create_table(
-            TableName="reviews",
-            KeySchema=[{"AttributeName": name, "KeyType": keys[name]} for name in keys],
-            AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        for table, keys in {"reviews": ("kind", "about"), "embeddings": ("shelf", "photo")}.items():
+            kinds = dict(zip(keys, ("HASH", "RANGE"), strict=True))
+            client("dynamodb").create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": name, "KeyType": kinds[name]} for name in keys],
+                AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in keys],
+                BillingMode="PAY_PER_REQUEST",
+            )
         yield tiny.make_photos(tmp_path / "images", each=20)
     _forget_clients()
 
@@ -269,7 +272,9 @@ def test_the_training_job_may_touch_only_what_it_uses(aws: dict[str, Template]) 
     assert len(written) == 1
     for prefix in ("models/bundles/*", "models/jobs/*", "models/checkpoints/*"):
         assert prefix in written[0]
-    assert "current.json" not in json.dumps(statements)  # publishing is not the job's to do
+    assert "current.json" not in written[0]  # publishing is not the job's to do
+    (query,) = [one for one in statements if one["Action"] == "dynamodb:Query"]
+    assert "Embeddings" in json.dumps(query["Resource"])
     assert "s3:Delete" not in json.dumps(statements)
 
 

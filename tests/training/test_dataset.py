@@ -15,10 +15,11 @@ from PIL import Image
 
 from advisor.errors import DataError
 from advisor.naming import path_segment
+from advisor.vision.fingerprints import Fingerprint, fingerprint
 from advisor.vision.images import decode
 from tests.training import tiny
 from training.dataset import PhotoFile, held_out_shop, scan, split_by_size
-from training.duplicates import Fingerprint, Fingerprints, fingerprint, group, near_copies
+from training.duplicates import Fingerprints, group, near_copies
 from training.rows import RowFile
 from training.split import Side, split
 

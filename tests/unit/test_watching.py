@@ -37,7 +37,8 @@ class FakeClassifier:
             unknown=probability < 0.6,
             timing_ms={"decode": 6.5, "inference": 2.0},
         )
-        return Prediction(said, np.zeros(1280, dtype=np.float32))
+        pixels = np.zeros((224, 224, 3), np.uint8)
+        return Prediction(said, np.zeros(1280, dtype=np.float32), 0.0, pixels)
 
 
 def metrics(capture: Capture) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[float]]:

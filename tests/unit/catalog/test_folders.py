@@ -39,7 +39,8 @@ class FakeClassifier:
         said = Classification(
             image_id="-", model_version="m1", labels=labels, unknown=data.startswith(b"u")
         )
-        return Prediction(said, np.array([0.6, 0.8], dtype=np.float32))
+        pixels = np.zeros((224, 224, 3), np.uint8)
+        return Prediction(said, np.array([0.6, 0.8], dtype=np.float32), 1.0, pixels)
 
 
 def make_shop(root: Path, photos: dict[str, bytes], items: Lines | None = None) -> Path:

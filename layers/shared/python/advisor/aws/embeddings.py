@@ -1,6 +1,7 @@
 """Embeddings of the catalog's photos in DynamoDB, on one shelf a model and category.
 
-embeddings   shelf = model_version#label, photo = product_id#image_id -> float16, unit length
+embeddings   shelf = model_version#label, photo = product_id#image_id -> float16, unit length;
+             on a photo's first shelf, that of its likeliest label, what training needs besides
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class EmbeddingRow:
     """A catalog photo on its shelf.
 
     label: the category predicted, with its probability (0..1). embedding: unit length.
+    length, fingerprint: for training, None but on the photo's first shelf. Times the length the
+    embedding is the feature vector that the head saw; fingerprint: Fingerprint.to_bytes().
     """
 
     model_version: str
@@ -34,6 +37,8 @@ class EmbeddingRow:
     photo_key: str
     probability: float
     embedding: npt.NDArray[np.float32]
+    length: float | None = None
+    fingerprint: bytes | None = None
 
     def of_product(self, product_id: str, photo_key: str) -> EmbeddingRow:
         """The same bytes as the photo of another product."""
@@ -48,16 +53,18 @@ class EmbeddingTable:
 
     def put(self, row: EmbeddingRow) -> None:
         """Store a row; the same photo of the same product on that shelf is replaced."""
-        table(self.name).put_item(
-            Item=_key(row.model_version, row.label, row.product_id, row.image_id)
-            | {
-                "product_id": row.product_id,
-                "image_id": row.image_id,
-                "photo_key": row.photo_key,
-                "probability": Decimal(str(round(row.probability, 6))),
-                "embedding": row.embedding.astype(STORED).tobytes(),
-            }
-        )
+        item: dict[str, Any] = {
+            "product_id": row.product_id,
+            "image_id": row.image_id,
+            "photo_key": row.photo_key,
+            "probability": Decimal(str(round(row.probability, 6))),
+            "embedding": row.embedding.astype(STORED).tobytes(),
+        }
+        if row.length is not None and row.fingerprint is not None:
+            item["length"] = Decimal(str(round(row.length, 4)))
+            item["fingerprint"] = row.fingerprint
+        key = _key(row.model_version, row.label, row.product_id, row.image_id)
+        table(self.name).put_item(Item=key | item)
 
     def get(
         self, model_version: str, label: str, *, product_id: str, image_id: str
@@ -65,17 +72,7 @@ class EmbeddingTable:
         """One photo of one product on that shelf; None if it is not there."""
         key = _key(model_version, label, product_id, image_id)
         row = table(self.name).get_item(Key=key).get("Item")
-        if row is None:
-            return None
-        return EmbeddingRow(
-            model_version=model_version,
-            label=label,
-            product_id=product_id,
-            image_id=image_id,
-            photo_key=row["photo_key"],
-            probability=float(row["probability"]),
-            embedding=_embedding(row),
-        )
+        return _decode(row, model_version, label) if row else None
 
     def load(self, model_version: str, label: str) -> Shelf:
         """All photos of one category, as one model sees them."""
@@ -85,15 +82,7 @@ class EmbeddingTable:
         """The rows of one category, page by page."""
         condition = row_key("shelf").eq(_shelf(model_version, label))
         for row in query_all(self.name, KeyConditionExpression=condition):
-            yield EmbeddingRow(
-                model_version=model_version,
-                label=label,
-                product_id=row["product_id"],
-                image_id=row["image_id"],
-                photo_key=row["photo_key"],
-                probability=float(row["probability"]),
-                embedding=_embedding(row),
-            )
+            yield _decode(row, model_version, label)
 
 
 def shelf_of(rows: Iterable[EmbeddingRow]) -> Shelf:
@@ -113,5 +102,16 @@ def _key(model_version: str, label: str, product_id: str, image_id: str) -> dict
     return {"shelf": _shelf(model_version, label), "photo": f"{product_id}#{image_id}"}
 
 
-def _embedding(row: dict[str, Any]) -> npt.NDArray[np.float32]:
-    return np.frombuffer(bytes(row["embedding"]), dtype=STORED).astype(np.float32)
+def _decode(row: dict[str, Any], model_version: str, label: str) -> EmbeddingRow:
+    told = "fingerprint" in row
+    return EmbeddingRow(
+        model_version=model_version,
+        label=label,
+        product_id=row["product_id"],
+        image_id=row["image_id"],
+        photo_key=row["photo_key"],
+        probability=float(row["probability"]),
+        embedding=np.frombuffer(bytes(row["embedding"]), dtype=STORED).astype(np.float32),
+        length=float(row["length"]) if told else None,
+        fingerprint=bytes(row["fingerprint"]) if told else None,
+    )

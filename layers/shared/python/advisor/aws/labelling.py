@@ -6,7 +6,7 @@ Both steps can be repeated: a photo is known by its bytes, a label by photo and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from advisor.aws.photos import StoredPhoto
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.suggestions import labels_to_search
 from advisor.errors import UnreadableImageError
+from advisor.vision.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from advisor.vision.classification import Classification
@@ -103,10 +104,11 @@ def _shelf_rows(photo: StoredPhoto, prediction: Prediction) -> list[EmbeddingRow
     """Where the photo is put: on each shelf that it would itself be searched on.
 
     So a photo that the model is not sure of is found from either of its two best categories.
+    What training needs is on the first shelf only: one item of 4 KB in place of 3 (decision 17).
     """
     said = prediction.classification
     probability = {one.label: one.probability for one in said.labels}
-    return [
+    rows = [
         EmbeddingRow(
             model_version=said.model_version,
             label=label,
@@ -118,6 +120,8 @@ def _shelf_rows(photo: StoredPhoto, prediction: Prediction) -> list[EmbeddingRow
         )
         for label in labels_to_search(said)
     ]
+    mark = fingerprint(prediction.pixels).to_bytes()
+    return [replace(rows[0], length=prediction.length, fingerprint=mark), *rows[1:]]
 
 
 def _bytes_of(photo: StoredPhoto) -> bytes:

@@ -61,6 +61,10 @@ class ModelStore:
             raise UsageError(f"bundles live in s3://{where.bucket}/{BUNDLES}, not in {uri!r}")
         return cls(where.bucket)
 
+    def uri(self, version: str) -> str:
+        """Where a bundle lies: s3://BUCKET/models/bundles/VERSION."""
+        return f"s3://{self.bucket}/{BUNDLES}{version}"
+
     def check(self) -> None:
         """Make sure that there is such a bucket, before hours go into making a bundle for it.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -54,12 +56,28 @@ def download(uri: str, cache: Path, *, only: Collection[str] | None = None) -> P
         raise DataError(f"{uri} cannot be read: {error}") from error
 
 
+def fetch(uri: str, path: Path, *, home: Path) -> None:
+    """Copy one object to the path, as `download` would have; home: the folder around that copy.
+
+    Raises: OSError if it cannot be had.
+    """
+    where = S3Uri.parse(uri)
+    try:
+        answer = client("s3").get_object(Bucket=where.bucket, Key=where.key)
+        data = answer["Body"].read()
+    except (ClientError, BotoCoreError) as error:
+        raise OSError(f"{uri} cannot be fetched: {error}") from error
+    _write(data, answer["LastModified"], path, home)
+
+
 def _download(where: S3Uri, only: Collection[str] | None, home: Path) -> Path:
     prefix = where.key.rstrip("/")
     objects = list(_objects(where.bucket, prefix))
     if not objects:
         raise DataError(f"nothing is stored under s3://{where.bucket}/{where.key}")
     root = home / (prefix.rpartition("/")[2] or where.bucket)
+    if only is not None:  # perhaps none
+        root.mkdir(parents=True, exist_ok=True)
     known = _read_products(home / _PRODUCTS)
     products: dict[str, str] = {}
     kept = set()
@@ -104,13 +122,16 @@ def _is_current(path: Path, item: dict[str, Any]) -> bool:
 def _fetch(where: S3Uri, item: dict[str, Any], path: Path, home: Path) -> str:
     """Store the object and return the product it shows, "" if its metadata names none."""
     answer = client("s3").get_object(Bucket=where.bucket, Key=item["Key"])
+    _write(answer["Body"].read(), item["LastModified"], path, home)
+    return unquote(answer["Metadata"].get("product-id", ""))
+
+
+def _write(data: bytes, modified: datetime, path: Path, home: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(home)
-    partial.write_bytes(answer["Body"].read())
-    modified = item["LastModified"].timestamp()
-    os.utime(partial, (modified, modified))
+    partial.write_bytes(data)
+    os.utime(partial, (modified.timestamp(), modified.timestamp()))
     partial.replace(path)
-    return unquote(answer["Metadata"].get("product-id", ""))
 
 
 def _remove_others(root: Path, kept: set[Path]) -> None:
@@ -143,5 +164,5 @@ def _write_products(file: Path, products: dict[str, str], home: Path) -> None:
 
 
 def _partial(home: Path) -> Path:
-    """A name of this process alone, outside the copy: another run may be at the same prefix."""
-    return home / f".{os.getpid()}.part"
+    """A name of this thread alone, outside the copy: another run may be at the same prefix."""
+    return home / f".{os.getpid()}-{threading.get_ident()}.part"

@@ -20,11 +20,14 @@ from advisor.vision.interpreter import Model
 class Prediction:
     """What a model says of one photo, and where it sees it among others.
 
-    embedding: float32 (1280,), unit length, so that a dot product is the cosine.
+    embedding: float32 (1280,), unit length, so that a dot product is the cosine. length: of the
+    feature vector that it is the direction of. pixels: what the model saw, uint8 (224, 224, 3).
     """
 
     classification: Classification
     embedding: npt.NDArray[np.float32]
+    length: float
+    pixels: npt.NDArray[np.uint8]
 
 
 class Classifier:
@@ -76,7 +79,8 @@ class Classifier:
                 "inference": round(1000 * (inferred - decoded), 3),
             },
         )
-        return Prediction(classification, unit(output.embedding))
+        length = float(np.linalg.norm(output.embedding))
+        return Prediction(classification, unit(output.embedding), length, image)
 
 
 def rank(
