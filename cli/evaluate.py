@@ -61,7 +61,10 @@ def _print(evaluation: Evaluation) -> None:
         ("sure enough to answer", f"{evaluation.answered:.3f}"),
         ("accuracy where sure", _share(evaluation.answered_accuracy)),
         ("accuracy of surest 90 %", f"{evaluation.accuracy_at_90:.3f}"),
-        ("calibration error", f"{evaluation.calibration_error:.3f}"),
+        (
+            "calibration error",
+            f"{evaluation.calibration_error:.3f} ({evaluation.calibration_noise:.3f} is chance)",
+        ),
     ]
     echo_columns(rows)
     click.echo()

@@ -21,6 +21,7 @@ from training.figures import (
     accuracy_at,
     calibration_curve,
     calibration_error,
+    calibration_noise,
     coverage_curve,
     wilson,
 )
@@ -72,7 +73,8 @@ class Evaluation:
     accuracy: share of `count` readable photos whose most probable label is theirs, whether
     or not it was sure enough to say so. answered: share that was not `unknown`;
     answered_accuracy: accuracy on these. calibration_error: expected, over the bins of
-    `calibration`. accuracy_at_90: where only the surest 90 % are answered. confusion: [index of
+    `calibration`; calibration_noise: what chance makes it where every probability is just right.
+    accuracy_at_90: where only the surest 90 % are answered. confusion: [index of
     the true label, of the answered one, photos], where there are any. misclassified: the
     surest MAX_MISTAKES. unreadable: why, by photo. skipped: photos of labels that the model does
     not know.
@@ -87,6 +89,7 @@ class Evaluation:
     answered_accuracy: float | None
     answered_interval: Interval | None
     calibration_error: float
+    calibration_noise: float
     calibration: tuple[Bin, ...]
     accuracy_at_90: float
     coverage: tuple[Coverage, ...]
@@ -163,6 +166,7 @@ def measure(
         answered_accuracy=sure_right / len(sure) if sure else None,
         answered_interval=wilson(sure_right, len(sure)),
         calibration_error=calibration_error(bins),
+        calibration_noise=calibration_noise(best),
         calibration=bins,
         accuracy_at_90=accuracy_at(coverage, 0.9),
         coverage=coverage,

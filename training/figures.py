@@ -60,7 +60,7 @@ def calibration_curve(
     best: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]
 ) -> tuple[Bin, ...]:
     """Bins that hold a photo. best: (photos,), the best probability. right: (photos,)."""
-    number = np.clip(np.ceil(best * BINS).astype(int) - 1, 0, BINS - 1)
+    number = _bins(best)
     return tuple(
         Bin(
             above=index / BINS,
@@ -74,10 +74,26 @@ def calibration_curve(
     )
 
 
+def _bins(best: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    number: npt.NDArray[np.int64] = np.ceil(best * BINS).astype(np.int64) - 1
+    return np.clip(number, 0, BINS - 1)
+
+
 def calibration_error(bins: Sequence[Bin]) -> float:
     """The expected calibration error: how far, on average, probabilities lie from the truth."""
     count = sum(one.count for one in bins)
     return sum(one.count * abs(one.confidence - one.accuracy) for one in bins) / count
+
+
+def calibration_noise(best: npt.NDArray[np.floating]) -> float:
+    """The calibration error of so many photos if every probability meant just what it says.
+
+    A sum of answers that are right with probabilities p lies sqrt(2 / pi * sum(p (1 - p))) off its
+    mean, on average (a normal distribution's mean deviation); so much shows in each bin.
+    """
+    number = _bins(best)
+    variances = np.bincount(number, weights=best * (1 - best), minlength=BINS)
+    return float(np.sqrt(2 / np.pi * np.maximum(variances, 0)).sum() / len(best))
 
 
 def coverage_curve(

@@ -115,7 +115,11 @@ def _cards(info: BundleInfo, one: Evaluation) -> str:
             f"{_range(one.answered_interval)}, answering {one.answered:.0%}",
         ),
         ("Correct of the surest 90 %", f"{one.accuracy_at_90:.1%}", f"{gain:+.1f} points"),
-        ("Calibration error", f"{one.calibration_error:.3f}", "expected, 15 bins"),
+        (
+            "Calibration error",
+            f"{one.calibration_error:.3f}",
+            f"{one.calibration_noise:.3f} is chance, of {one.count} photos",
+        ),
         ("Categories", str(len(info.labels)), f"{info.data.get('photos', 0)} photos"),
     )
     return "".join(
@@ -226,7 +230,9 @@ def _calibration(evaluation: Evaluation) -> str:
     return (
         "<p>On the dashed line a probability of 80&nbsp;% is right in 80&nbsp;% of the photos;"
         f" a larger dot is more photos. On average it is off by"
-        f" {100 * evaluation.calibration_error:.1f} points (expected calibration error).</p>"
+        f" {100 * evaluation.calibration_error:.1f} points (expected calibration error);"
+        f" were every probability just right, {100 * evaluation.calibration_noise:.1f} points would"
+        f" still be off by chance, of {evaluation.count} photos.</p>"
         f"{chart}<details><summary>The figures</summary>{table}</details>"
     )
 
@@ -260,8 +266,8 @@ def _coverage(info: BundleInfo, evaluation: Evaluation) -> str:
     table = _table(("Answered", "From probability", "Right"), rows)
     return (
         f"<p>A photo whose best probability is below <b>{info.unknown_threshold:.2f}</b> is"
-        f" answered with <i>unknown</i>. That was chosen on {info.data.get('validation', 0)}"
-        f" validation photos, so that at most {allowed:.0%} of the answers are wrong; on the"
+        f" answered with <i>unknown</i>. That was chosen so that, nine times"
+        f" in ten, at most {allowed:.0%} of the answers are wrong on photos it has not seen; on the"
         f" {_measuring(info)} photos it answers {evaluation.answered:.1%}, and {right} of that"
         f" {_range(evaluation.answered_interval)} is right.</p>"
         f"{chart}<details><summary>The figures</summary>{table}</details>"
@@ -457,10 +463,10 @@ p { max-width: 44rem; margin: .4rem 0 1rem } small { color: var(--soft); font-si
 code { font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; display: block }
 section { border-top: 1px solid var(--rule); margin-top: 2.5rem; padding-top: 1.6rem }
 .eyebrow { color: var(--soft); font-size: .85rem; margin: 0 }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem;
-  margin-top: 1.6rem }
+.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8rem; margin-top: 1.6rem }
+@media (max-width: 40rem) { .cards { grid-template-columns: repeat(2, 1fr) } }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: .7rem;
-  padding: .8rem 1rem; display: grid }
+  padding: .8rem 1rem; display: grid; align-content: start }
 .card span { color: var(--soft); font-size: .82rem } .card strong { font-size: 1.6rem;
   line-height: 1.3; font-variant-numeric: tabular-nums; letter-spacing: -.02em }
 .wide { overflow-x: auto }
@@ -468,7 +474,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--rule); text-align: right;
   vertical-align: middle }
 th { font-weight: 600 } thead th { color: var(--soft); font-weight: 500; font-size: .82rem }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left } th[colspan] { text-align: center }
+.wide + .photos { margin-top: 1rem }
 td { white-space: nowrap } td:first-child, td:nth-child(2):last-child { white-space: normal;
   overflow-wrap: anywhere }
 .none { color: var(--soft) }

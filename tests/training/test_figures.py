@@ -11,6 +11,7 @@ from training.figures import (
     accuracy_at,
     calibration_curve,
     calibration_error,
+    calibration_noise,
     coverage_curve,
     wilson,
 )
@@ -38,6 +39,17 @@ def test_probabilities_that_mean_what_they_say_have_no_calibration_error() -> No
     assert [one.count for one in bins] == [10, 10]
     assert calibration_error(bins) == pytest.approx(0)
     assert calibration_error(calibration_curve(best, ~right)) == pytest.approx(0.4)  # (0 + .8) / 2
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_what_chance_adds_to_the_calibration_error_is_what_drawing_finds(count: int) -> None:
+    rng = np.random.default_rng(1)
+    best = rng.beta(5, 1, count)
+    drawn = [
+        calibration_error(calibration_curve(best, rng.random(count) < best)) for _ in range(400)
+    ]
+    assert calibration_noise(best) == pytest.approx(np.mean(drawn), rel=0.07)
+    assert calibration_noise(np.ones(count)) == 0
 
 
 def test_a_probability_of_one_lies_in_the_last_bin() -> None:
