@@ -466,7 +466,7 @@ def test_before_a_first_crawl_there_is_nothing_and_it_says_why(visit: Visit) -> 
 def test_a_hundred_thousand_products_are_browsed_like_ten(
     visit: Visit, cloud: Cloud, tmp_path: Path
 ) -> None:
-    many = (
+    many = [
         Product(
             item=Item(
                 id=str(number), shop=f"shop {number % 40}", title=f"Thing {number:06d}",
@@ -475,7 +475,7 @@ def test_a_hundred_thousand_products_are_browsed_like_ten(
             )
         )
         for number in range(100_000)
-    )  # fmt: skip
+    ]  # fmt: skip
     store = ListingStore(cloud["DataBucket"], tmp_path)
     before = store.current()
     store.build(many, [])
