@@ -3,6 +3,7 @@
 Context: `local=true` for the emulator; `shops`, a list of shops to crawl on a schedule:
 `{"spider": "harveynorman", "schedule": "rate(1 day)", "base_url"?, "shop"?, "limit"?}`;
 `training`, how and when models are trained (infra/training_settings.py);
+`s3_vectors=true` keeps the indexes of photos in Amazon S3 Vectors (never on the emulator);
 `reserve_concurrency=false` for an account whose quota of concurrent calls is too small for it.
 """
 
@@ -31,7 +32,8 @@ def build(app: cdk.App, *, layer_folder: LayerFolder | None = None) -> None:
     target = THIS_MACHINE if local else LAMBDA
     folder_of = layer_folder or (lambda name: build_layer(name, target))
     training = read_training(_context(app, "training") or {})
-    storage = StorageStack(app, f"{PREFIX}-Storage", local=local)
+    vectors = _context(app, "s3_vectors") is True and not local
+    storage = StorageStack(app, f"{PREFIX}-Storage", local=local, s3_vectors=vectors)
     service = ServiceStack(
         app,
         f"{PREFIX}-Service",

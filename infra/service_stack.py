@@ -317,6 +317,7 @@ class ServiceStack(Stack):
             settings
             | {
                 "embeddings_table": storage.embeddings.table_name,
+                "indexes": storage.vectors_arn or "files",
                 "reviews_table": storage.reviews.table_name,
                 "days_table": storage.days.table_name,
             },
@@ -338,7 +339,8 @@ class ServiceStack(Stack):
         )
         storage.data.grant_read(self.classify, "images/*")
         storage.data.grant_read(self.classify, "models/*")
-        storage.data.grant_read(self.classify, "index/*")
+        storage.data.grant_read(self.classify, f"{self._index_root}/*")
+        self._grant_vectors(self.classify, "GetVectors", "QueryVectors")
         storage.uploads.grant_read(self.classify)
         storage.labels.grant_read_write_data(self.classify)
         storage.embeddings.grant_read_write_data(self.classify)
@@ -384,6 +386,7 @@ class ServiceStack(Stack):
             {
                 "data_bucket": storage.data.bucket_name,
                 "embeddings_table": storage.embeddings.table_name,
+                "indexes": storage.vectors_arn or "files",
                 "products_table": storage.products.table_name,
                 "reviews_table": storage.reviews.table_name,
             },
@@ -397,9 +400,19 @@ class ServiceStack(Stack):
         self.index.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                resources=[storage.data.arn_for_objects(one) for one in ("index/*", "listing/*")],
+                resources=[
+                    storage.data.arn_for_objects(one)
+                    for one in (f"{self._index_root}/*", "listing/*")
+                ],
             )
         )
+        self._grant_vectors(self.index, "CreateIndex", "DeleteIndex", "DeleteVectors", "PutVectors")
+        if storage.vectors_arn:
+            self.index.add_to_role_policy(
+                iam.PolicyStatement(
+                    actions=["s3vectors:ListIndexes"], resources=[storage.vectors_arn]
+                )
+            )
         storage.embeddings.grant_read_data(self.index)
         storage.products.grant_read_data(self.index)
         storage.reviews.grant(self.index, "dynamodb:Query")
@@ -415,6 +428,20 @@ class ServiceStack(Stack):
             target=scheduler_targets.LambdaInvoke(self.index),
             description="Brings the indexes of the photos up to date",
         )
+
+    @property
+    def _index_root(self) -> str:
+        """What the keys of the indexes in the data bucket begin with."""
+        return "vectors" if self._storage.vectors_arn else "index"
+
+    def _grant_vectors(self, function: PythonFunction, *actions: str) -> None:
+        if self._storage.vectors_arn:
+            function.add_to_role_policy(
+                iam.PolicyStatement(
+                    actions=[f"s3vectors:{action}" for action in actions],
+                    resources=[f"{self._storage.vectors_arn}/index/*"],
+                )
+            )
 
     def _reviewing(self) -> None:
         storage = self._storage

@@ -5,15 +5,21 @@ from __future__ import annotations
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3vectors as s3vectors
 from constructs import Construct
 
 TEXT = dynamodb.AttributeType.STRING
 
 
 class StorageStack(Stack):
-    """Two buckets and eight tables, kept when the stack is removed (not on the emulator)."""
+    """Two buckets and eight tables, kept when the stack is removed (not on the emulator).
 
-    def __init__(self, scope: Construct, construct_id: str, *, local: bool) -> None:
+    s3_vectors: and a bucket of vectors, in the place of indexes in files.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, local: bool, s3_vectors: bool = False
+    ) -> None:
         super().__init__(scope, construct_id, description="Products Advisor: buckets and tables")
         self._local = local
         self.data = self._bucket("Data", versioned=True)
@@ -33,6 +39,7 @@ class StorageStack(Stack):
             expiration=Duration.days(30),
             abort_incomplete_multipart_upload_after=Duration.days(1),
         )
+        self.vectors_arn = self._vectors() if s3_vectors else None
         self.products = self._table("Products", "product_id")
         self.products.add_global_secondary_index(
             index_name="by_gtin",
@@ -70,6 +77,12 @@ class StorageStack(Stack):
         )
         CfnOutput(self, f"{name}Bucket", value=bucket.bucket_name)
         return bucket
+
+    def _vectors(self) -> str:
+        bucket = s3vectors.CfnVectorBucket(self, "Vectors")
+        bucket.apply_removal_policy(self._removal_policy)
+        CfnOutput(self, "VectorsBucketArn", value=bucket.attr_vector_bucket_arn)
+        return bucket.attr_vector_bucket_arn
 
     def _table(
         self, name: str, partition: str, sort: str | None = None, time_to_live: str | None = None

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.days import DayTable
 from advisor.aws.embeddings import EmbeddingTable
-from advisor.aws.indexes import IndexedPhotos, IndexStore
+from advisor.aws.indexes import IndexedPhotos
 from advisor.aws.labelling import Labeller, Outcome
 from advisor.aws.labels import LabelTable
 from advisor.aws.models import ModelStore
@@ -29,6 +29,7 @@ from advisor.aws.photos import PhotoPlace, address, photos_of, read_announcement
 from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
+from advisor.aws.vectors import index_store
 from advisor.aws.watching import NOT_COUNTED, PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.pins import Pins
@@ -90,7 +91,9 @@ def default_services() -> Services:
         uploads_bucket=settings.uploads_bucket,
         classifier=partial(current_classifier, models, cache_dir=cache_dir),
         classifier_of=partial(classifier_of, models, cache_dir=cache_dir),
-        indexes=IndexedPhotos(IndexStore(settings.data_bucket, on_disk / "advisor-indexes")),
+        indexes=IndexedPhotos(
+            index_store(settings.indexes, settings.data_bucket, on_disk / "advisor-indexes")
+        ),
         catalog=CatalogTables(settings.products_table),
         labels=LabelTable(settings.labels_table),
         embeddings=EmbeddingTable(settings.embeddings_table),

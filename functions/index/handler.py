@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -18,12 +18,13 @@ from aws_lambda_powertools import Logger
 
 from advisor.aws.catalog import CatalogTables
 from advisor.aws.doubts import DoubtStore
-from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable, shelf_of
+from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable
 from advisor.aws.indexes import CurrentIndexes, IndexStore
 from advisor.aws.listings import ListingStore
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import photos_under
 from advisor.aws.reviews import CATEGORY, MatchPins, ReviewTable, category_pins
+from advisor.aws.vectors import index_store
 from advisor.catalog.categories import Vote
 from advisor.catalog.doubts import Doubt, ProductPhoto, alike, find_doubts
 from advisor.catalog.pins import Pins
@@ -59,7 +60,9 @@ def default_services() -> Services:
         embeddings=EmbeddingTable(settings.embeddings_table),
         catalog=CatalogTables(settings.products_table),
         listings=ListingStore(settings.data_bucket, Path(tempfile.gettempdir())),
-        indexes=IndexStore(settings.data_bucket, Path(tempfile.gettempdir()) / "advisor-indexes"),
+        indexes=index_store(
+            settings.indexes, settings.data_bucket, Path(tempfile.gettempdir()) / "advisor-indexes"
+        ),
         doubts=DoubtStore(settings.data_bucket),
         reviews=ReviewTable(settings.reviews_table),
     )
@@ -95,12 +98,14 @@ def handler(
 class Seen:
     """What the model in use says of the photos of these products, gathered row by row.
 
-    votes: of each photo. best: a photo of each product, the one the model is surest of.
+    photos: product and place of each. votes: of each. best: a photo of each product, the one the
+    model is surest of.
     compared: the products whose embedding is needed; those of all would not fit.
     """
 
     products: Mapping[str, Product]
     compared: frozenset[str]
+    photos: set[tuple[str, str]] = field(default_factory=set)
     votes: list[Vote] = field(default_factory=list)
     best: dict[str, tuple[float, ProductPhoto]] = field(default_factory=dict)
 
@@ -110,8 +115,15 @@ class Seen:
         groups = alike(products.values())
         return cls(products, frozenset(one.product_id for found in groups for one in found))
 
-    def add(self, row: EmbeddingRow) -> None:
-        """Take in a photo; one of a product that is gone is left out."""
+    def passing(self, rows: Iterable[EmbeddingRow]) -> Iterator[EmbeddingRow]:
+        """The rows, each taken in as it passes."""
+        for row in rows:
+            self.photos.add((row.product_id, row.photo_key))
+            self._vote(row)
+            yield row
+
+    def _vote(self, row: EmbeddingRow) -> None:
+        """Take in what a photo tells; one of a product that is gone is left out."""
         if row.product_id not in self.products:
             return
         self.votes.append(_vote(row, self.products))
@@ -135,24 +147,18 @@ def _index(use: Services, everything: Seen, *, force: bool) -> dict[str, Any]:
         return {"complete": False, "published": False, "reason": "no model is published yet"}
     before = use.indexes.current()
     same_model = before is not None and before.model_version == version
-    seen: set[tuple[str, str]] = set()
     fresh = CurrentIndexes(model_version=version, built_at=datetime.now(UTC).isoformat())
     earlier = before.categories if before and same_model else {}
     for label in use.models.read_info(version)["labels"]:
-        rows = list(use.embeddings.rows(version, label))
-        shelf = shelf_of(rows)
-        for row in rows:
-            everything.add(row)
-        if shelf.photos:
-            fresh.categories[label] = use.indexes.store(
-                version, label, shelf, before=earlier.get(label)
-            )
-            seen.update((photo.product_id, photo.photo) for photo in shelf.photos)
+        rows = everything.passing(use.embeddings.rows(version, label))
+        stored = use.indexes.store(version, label, rows, before=earlier.get(label))
+        if stored:
+            fresh.categories[label] = stored
     expected = sum(1 for _ in photos_under(use.data_bucket))
-    complete = len(seen) >= COMPLETE * expected
+    complete = len(everything.photos) >= COMPLETE * expected
     result = {
         "model_version": version,
-        "photos": len(seen),
+        "photos": len(everything.photos),
         "expected": expected,
         "categories": len(fresh.categories),
         "rebuilt": sum(one != earlier.get(label) for label, one in fresh.categories.items()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ from advisor.aws.reviews import (
     category_pins,
 )
 from advisor.aws.routes import Body, Route, serve
+from advisor.aws.rows import batches
 from advisor.catalog.categories import MappedCategory, Shelved
 from advisor.catalog.pins import category_id, match_id
 from advisor.catalog.products import Product
@@ -46,6 +47,7 @@ KIND: Final = Choice(
 SHOP: Final = Words(name="shop", about="only this shop's")
 CATEGORIES: Final = Whole(name="limit", about="how many at most", default=200, least=1, most=1000)
 MAX_LABEL_CHARS: Final = 200
+DECIDED_AT_ONCE: Final = 100  # photos that are looked up in one BatchGetItem
 _ID = re.compile(r"[0-9a-f]{32}")  # of catalog/pins.py
 
 
@@ -112,23 +114,12 @@ def photos(request: Request, use: Services) -> dict[str, Any]:
 def _unsure(use: Services, version: str, limit: int) -> list[dict[str, Any]]:
     """The photos that a model is not sure of, the least sure first, without those decided."""
     found: list[dict[str, Any]] = []
-    for batch in _batches(use.labels.to_review(version)):
+    for batch in batches(use.labels.to_review(version), DECIDED_AT_ONCE):
         decided = use.reviews.decided(PHOTO, [row.image_id for row in batch])
         found += [_unsure_photo(row) for row in batch if row.image_id not in decided]
         if len(found) >= limit:
             break
     return found[:limit]
-
-
-def _batches(rows: Iterator[LabelRow], size: int = 100) -> Iterator[list[LabelRow]]:
-    batch: list[LabelRow] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _unsure_photo(row: LabelRow) -> dict[str, Any]:

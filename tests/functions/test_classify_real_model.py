@@ -30,6 +30,7 @@ PHOTO = tiny.photo((200, 30, 40), form="JPEG")
 
 @pytest.fixture(autouse=True)
 def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("ADVISOR_INDEXES", "files")
     for name in ("data_bucket", "uploads_bucket"):
         monkeypatch.setenv(f"ADVISOR_{name.upper()}", name.partition("_")[0])
     for name in ("labels", "embeddings", "products", "reviews", "days"):

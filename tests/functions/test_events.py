@@ -55,6 +55,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
         url = client("sqs").create_queue(QueueName=queue)["QueueUrl"]
         monkeypatch.setenv(f"{PREFIX}{queue.upper()}_QUEUE_URL", url)
     monkeypatch.setenv(f"{PREFIX}PUBLISH_MAX_P", "0.05")
+    monkeypatch.setenv(f"{PREFIX}INDEXES", "files")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tiny.make_tiny_bundle(tmp_path / "model")
     store = ModelStore("data")

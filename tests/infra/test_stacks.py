@@ -435,3 +435,36 @@ def test_a_stranger_can_run_up_no_bill(aws: dict[str, Template]) -> None:
 def test_an_account_of_a_small_quota_can_do_without_reserved_calls(tmp_path: Path) -> None:
     functions = our_functions(synthesize(tmp_path, reserve_concurrency="false")["Service"])
     assert not any("ReservedConcurrentExecutions" in one for one in functions.values())
+
+
+def test_indexes_are_files_unless_a_bucket_of_vectors_is_asked_for(
+    aws: dict[str, Template], tmp_path: Path
+) -> None:
+    for template in (aws, synthesize(tmp_path / "local", s3_vectors="true", local="true")):
+        assert "s3vectors" not in json.dumps(template).lower()
+        functions = our_functions(template["Service"])
+        for name in ("classify", "index"):
+            assert functions[name]["Environment"]["Variables"]["ADVISOR_INDEXES"] == "files"
+
+
+def test_functions_may_do_with_vectors_what_they_do(tmp_path: Path) -> None:
+    template = synthesize(tmp_path, s3_vectors="true")
+    [bucket] = resources(template["Storage"], "AWS::S3Vectors::VectorBucket").values()
+    assert bucket["DeletionPolicy"] == "Retain"
+    functions = our_functions(template["Service"])
+    for name, actions in (
+        ("classify", {"GetVectors", "QueryVectors"}),
+        ("index", {"CreateIndex", "DeleteIndex", "DeleteVectors", "PutVectors", "ListIndexes"}),
+    ):
+        setting = functions[name]["Environment"]["Variables"]["ADVISOR_INDEXES"]
+        granted = [
+            (action.removeprefix("s3vectors:"), statement["Resource"])
+            for statement in statements_of(template["Service"], name.capitalize())
+            for action in _actions(statement)
+            if action.startswith("s3vectors:")
+        ]
+        assert {action for action, _ in granted} == actions
+        for action, resource in granted:
+            of_indexes = {"Fn::Join": ["", [setting, "/index/*"]]}
+            assert resource == (setting if action == "ListIndexes" else of_indexes)
+        assert "/vectors/*" in json.dumps(statements_of(template["Service"], name.capitalize()))

@@ -29,6 +29,7 @@ class Settings:
     reviews_table: str  # kind, about -> what a person decided
     days_table: str  # what, day#model -> how many there were
     embeddings_table: str  # model_version#label, product_id#image_id -> embedding
+    indexes: str  # "files" of the data bucket, or the ARN of a bucket of S3 Vectors
     frontier_table: str  # crawl runs, hosts, requests
     tokens_queue_url: str  # one token per host of a running crawl
     alerts_table: str  # product_id, alert_id -> what somebody wants to be told of

@@ -11,21 +11,23 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar, Protocol
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.aws.clients import client
+from advisor.aws.embeddings import EmbeddingRow, shelf_of
 from advisor.aws.objects import read_json, remove_old
 from advisor.aws.remembered import MAX_AGE_S, Remembered
 from advisor.catalog.index import FILES, CategoryIndex, write_index
-from advisor.catalog.similarity import Shelf, SimilarPhoto, best_of_each_product
+from advisor.catalog.similarity import SimilarPhoto, best_of_each_product
 from advisor.naming import path_segment
 
 ROOT = "index/"
@@ -56,6 +58,13 @@ class CurrentIndexes:
         return sum(one.photos for one in self.categories.values())
 
 
+class PhotoIndex(Protocol):
+    """What finds photos of one category."""
+
+    def search(self, query: npt.NDArray[np.float32], *, limit: int) -> list[SimilarPhoto]:
+        """See `CategoryIndex.search`."""
+
+
 @dataclass(frozen=True)
 class IndexStore:
     """The indexes of one bucket. cache: a folder where those in use are kept on disk.
@@ -63,13 +72,14 @@ class IndexStore:
     keep_s: what is younger is not removed: another build may be about to publish it.
     """
 
+    root: ClassVar[str] = ROOT
     bucket: str
     cache: Path
     keep_s: float = KEEP_S
 
     def current(self) -> CurrentIndexes | None:
         """The indexes in use; None before the first were built."""
-        value = read_json(self.bucket, CURRENT)
+        value = read_json(self.bucket, self._current_key)
         if value is None:
             return None
         categories = {label: StoredIndex(**stored) for label, stored in value["categories"].items()}
@@ -80,7 +90,7 @@ class IndexStore:
         before = self.current()
         client("s3").put_object(
             Bucket=self.bucket,
-            Key=CURRENT,
+            Key=self._current_key,
             Body=json.dumps(asdict(fresh), ensure_ascii=False).encode(),
             ContentType="application/json",
         )
@@ -89,23 +99,38 @@ class IndexStore:
         self._remove_others(kept)
 
     def store(
-        self, model_version: str, label: str, shelf: Shelf, *, before: StoredIndex | None
-    ) -> StoredIndex:
-        """Build a category's index and store it; `before` itself if nothing has changed."""
+        self,
+        model_version: str,
+        label: str,
+        rows: Iterable[EmbeddingRow],
+        *,
+        before: StoredIndex | None,
+    ) -> StoredIndex | None:
+        """Build a category's index and store it; `before` itself if nothing has changed.
+
+        None for a category without photos.
+        """
+        shelf = shelf_of(rows)
+        if not shelf.photos:
+            return None
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "index"
-            earlier = self.open(before) if before else None
+            earlier = self._mapped(before) if before else None
             if not write_index(folder, shelf, before=earlier):
                 assert before is not None  # noqa: S101 (only then it says so)
                 return before
             build = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
-            prefix = f"{ROOT}{path_segment(model_version)}/{path_segment(label)}/{build}/"
+            prefix = f"{self.root}{path_segment(model_version)}/{path_segment(label)}/{build}/"
             for file in FILES:
                 client("s3").upload_file(str(folder / file), self.bucket, prefix + file)
         return StoredIndex(prefix, len(shelf.photos))
 
-    def open(self, stored: StoredIndex) -> CategoryIndex:
-        """A stored index, fetched once (whole or not at all) and mapped."""
+    def open(self, stored: StoredIndex) -> PhotoIndex:
+        """A stored index, to be searched."""
+        return self._mapped(stored)
+
+    def _mapped(self, stored: StoredIndex) -> CategoryIndex:
+        """An index that was fetched once (whole or not at all) and mapped."""
         folder = self.cache / stored.prefix.replace("/", "~")
         if not folder.is_dir():
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -131,14 +156,17 @@ class IndexStore:
     def _fetch(self, prefix: str, file: str, folder: Path) -> None:
         client("s3").download_file(self.bucket, prefix + file, str(folder / file))
 
-    def _remove_others(self, kept: Iterable[str]) -> None:
-        keep = set(kept)
+    def _remove_others(self, kept: Collection[str]) -> None:
         remove_old(
             self.bucket,
-            ROOT,
+            self.root,
             keep_s=self.keep_s,
-            gone=lambda key: key != CURRENT and f"{key.rpartition('/')[0]}/" not in keep,
+            gone=lambda key: key != self._current_key and f"{key.rpartition('/')[0]}/" not in kept,
         )
+
+    @property
+    def _current_key(self) -> str:
+        return f"{self.root}current.json"
 
 
 class IndexedPhotos:
@@ -149,7 +177,7 @@ class IndexedPhotos:
         self._store = store
         self._current: CurrentIndexes | None = None
         self._remembered = Remembered("indexes", self._follow, max_age_s=max_age_s)
-        self._open: dict[str, CategoryIndex] = {}
+        self._open: dict[str, PhotoIndex] = {}
 
     @property
     def model_version(self) -> str:
@@ -181,7 +209,7 @@ class IndexedPhotos:
         self._current = fresh
         return fresh
 
-    def _index(self, stored: StoredIndex) -> CategoryIndex:
+    def _index(self, stored: StoredIndex) -> PhotoIndex:
         if stored.prefix not in self._open:
             self._open[stored.prefix] = self._store.open(stored)
         return self._open[stored.prefix]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -31,7 +32,12 @@ def remove_old(bucket: str, prefix: str, *, keep_s: float, gone: Callable[[str],
         old = [
             {"Key": one["Key"]}
             for one in page.get("Contents", ())
-            if time.time() - one["LastModified"].timestamp() >= keep_s and gone(one["Key"])
+            if is_old(one["LastModified"], keep_s=keep_s) and gone(one["Key"])
         ]
         if old:
             client("s3").delete_objects(Bucket=bucket, Delete={"Objects": old})
+
+
+def is_old(made_at: datetime, *, keep_s: float) -> bool:
+    """Whether something was made so many seconds ago at least."""
+    return time.time() - made_at.timestamp() >= keep_s

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from advisor.aws.clients import table
 
+Value = TypeVar("Value")
 _BATCH: Final = 100  # keys that one BatchGetItem takes
 _ATTEMPTS: Final = 6
+
+
+def batches(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """The values, size at a time; the last of them may be fewer."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def query_all(table_name: str, **query: Any) -> Iterator[dict[str, Any]]:
