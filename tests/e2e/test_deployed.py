@@ -16,8 +16,7 @@ from urllib.parse import quote
 import requests
 
 from advisor.aws.clients import client, table
-from advisor.aws.models import ModelStore
-from advisor.aws.photos import PhotoPlace, announcement
+from advisor.aws.models import CURRENT, ModelStore
 from advisor.aws.redrive import work_queues
 from advisor.uploads import MAX_BYTES
 from local.cloud import REGION, SITE, Cloud, advisor_command
@@ -200,17 +199,30 @@ def test_an_upload_of_another_type_or_of_too_many_bytes_is_refused(cloud: Cloud)
     assert listed["KeyCount"] == 0
 
 
-def test_a_dead_letter_is_sent_back_and_its_photo_labelled(cloud: Cloud, photo: bytes) -> None:
-    key, changed = "uploads/late", photo + b"\0\0\0"
-    image_id = upload(cloud, key, changed)
-    labelled = wait_for(lambda: image_answer(cloud, image_id))
-    row = {"image_id": image_id, "model_version": labelled["model_version"]}
-    table(cloud["LabelsTable"]).delete_item(Key=row)
-    letter = announcement([PhotoPlace(cloud["UploadsBucket"], key)])
-    client("sqs").send_message(QueueUrl=cloud["DeadPhotosQueueUrl"], MessageBody=letter)
-    [photos] = [queue for queue in work_queues() if queue.name == "photos"]
-    assert photos.redrive() == 1
-    assert wait_for(lambda: image_answer(cloud, image_id))
+def test_what_fails_every_time_is_a_dead_letter_which_redrive_sends_back(
+    cloud: Cloud, photo: bytes
+) -> None:
+    """What is wrong here is models/current.json; it is mended before the letter is sent back."""
+    s3, queue, changed = client("s3"), cloud["PhotosQueueUrl"], photo + b"\0\0\0"
+    current = {"Bucket": cloud["DataBucket"], "Key": CURRENT}
+    sound = s3.get_object(**current)["Body"].read()
+    asked = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
+    hurried = {"VisibilityTimeout": "1"}  # after which a message that failed is tried again
+    client("sqs").set_queue_attributes(QueueUrl=queue, Attributes=hurried)
+    [photos] = [one for one in work_queues() if one.name == "photos"]
+    try:
+        s3.put_object(**current, Body=b"{")
+        image_id = upload(cloud, "uploads/in vain", changed)
+        wait_for(photos.dead, timeout_s=120)
+        assert image_answer(cloud, image_id) is None
+    finally:
+        s3.put_object(**current, Body=sound)
+        client("sqs").set_queue_attributes(QueueUrl=queue, Attributes=asked["Attributes"])
+    dead = photos.dead()
+    command = [advisor_command(), "redrive", "photos", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == {"queue": "photos", "dead": dead, "sent": dead}, done.stderr
+    assert wait_for(lambda: image_answer(cloud, image_id))["labels"]
     assert photos.dead() == 0
 
 
