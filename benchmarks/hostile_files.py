@@ -95,6 +95,9 @@ def _bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
             f"bomb-progressive-{mode}.jpg",
             _flat(mode, width, 5000, "JPEG", progressive=True, subsampling=0),
         )
+    progressive = _flat("L", 6300, 6300, "JPEG", progressive=True)
+    for count in (5_200_000, 90):
+        yield f"scans-{count}.jpg", _scans(progressive, count)
     yield "lying.avif", (_tests() / "hostile" / "lying.avif").read_bytes
     for form in ("GIF", "WEBP", "PNG", "AVIF"):
         yield f"animated.{form.lower()}", _animated(form)
@@ -187,6 +190,17 @@ def _encode(image: Image.Image, form: str, **options: Any) -> bytes:
 def _flat(mode: str, width: int, height: int, form: str, **options: Any) -> Callable[[], bytes]:
     fast = {"AVIF": {"speed": 10}, "WEBP": {"method": 0}, "JPEG": {}}[form]
     return lambda: _encode(Image.new(mode, (width, height), 1), form, **fast, **options)
+
+
+def _scans(make: Callable[[], bytes], count: int) -> Callable[[], bytes]:
+    """The same JPEG with further scans, of no pixel."""
+    scan = bytes.fromhex("ffda 0008 01 01 00 01 3f 00")
+
+    def more() -> bytes:
+        data = make()
+        return _inserted(data, len(data) - 2, scan, count)()
+
+    return more
 
 
 def _animated(form: str) -> Callable[[], bytes]:

@@ -107,10 +107,14 @@ class Target:
 LAMBDA = Target("3.13", ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64"))
 THIS_MACHINE = Target(f"{sys.version_info.major}.{sys.version_info.minor}")
 
-# What every function's process starts with: large pieces of memory go back to the kernel when
-# they are freed. glibc else learns to keep up to 64 MB of them, on top of the next photo's
-# (`python -m benchmarks.hostile_images`: 316 MB at most, 282 with this).
-PROCESS = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+PROCESS = {
+    # What every function's process starts with: large pieces of memory go back to the kernel when
+    # they are freed. glibc else learns to keep up to 64 MB of them, on top of the next photo's
+    # (`python -m benchmarks.hostile_images`: 316 MB at most, 282 with this).
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    # Pillow warns of each odd EXIF entry: 450 KB of them would be 7 MB of a log that is paid for.
+    "PYTHONWARNINGS": "ignore::UserWarning",
+}
 
 # And those with one core at most: numpy's linear algebra starts no threads, which would only wait
 # for work and take a third of numpy's import (88 ms of CPU time instead of 130).

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,8 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor import uploads
 from advisor.aws.catalog import CatalogTables
@@ -474,11 +477,19 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request('{"s3_key": ""}', JSON), 400, "expected one text, image or s3_key"),
         (request('{"s3_key": "images/a.jpg"}', JSON), 400, "s3_key 'images/a.jpg'; expected one"),
         (request(json.dumps({"s3_key": "x" * 1025}), JSON), 400, "expected one text"),
+        (request(json.dumps({"s3_key": "uploads/" + "é" * 510}), JSON), 400, "expected one text"),
         (request('{"image": "?"}', JSON), 400, "1 characters that are no base64"),
         (request('{"image": "é"}', JSON), 400, "1 characters that are no base64"),
         (request(b"--X\r\n\r\n--X--", f"{FILES}; boundary=X"), 400, "a form of 1 parts"),
         (request(b"", f"{FILES}; boundary=X"), 400, "a form of 0 parts"),
         (request(b"--X", FILES), 400, "without a boundary"),
+        (request(b"", f"{FILES}; a*; a*0"), 400, "a form with headers that cannot be read"),
+        (request(b"--X\r\n" * 102, f"{FILES}; boundary=X"), 413, "a form of more than 100 parts"),
+        (
+            request(b"--X\r\nA: " + b";a" * 5000 + b"\r\n\r\nx\r\n--X--", f"{FILES}; boundary=X"),
+            413,
+            "a form with a header of 10005 bytes; at most 8192",
+        ),
         (request(b"x", top_k="0"), 400, "top_k is '0'; expected 1 to 20"),
         (request(b"x", top_k="21"), 400, "top_k is '21'; expected 1 to 20"),
         (request(b"x", top_k="-1"), 400, "top_k is '-1'"),
@@ -495,6 +506,25 @@ def test_a_bad_request_is_told_what_was_received(
     services: Fixture, sent: dict[str, Any], status: int, detail: str
 ) -> None:
     assert detail in answer(sent, services, status)["detail"]
+
+
+PARAMETERS = ("; a*", "; a*0=", "; boundary=X", "; boundary*0*=x'y'%ff", '; a="', "é")
+PIECES = (
+    "--X",
+    "--X--",
+    "\r\n",
+    "\r\n\r\n",
+    "Content-Disposition: form-data; filename",
+    "Content-Type: ",
+)
+PIECES += ("=a", "*=utf-8''%41", "*0*=x''a", "; filename*", '"', "\xff\0")
+
+
+@given(st.lists(st.sampled_from(PARAMETERS)), st.lists(st.sampled_from(PIECES)))
+def test_any_form_is_read_or_refused(parameters: list[str], pieces: list[str]) -> None:
+    event = request("".join(pieces).encode("latin-1"), FILES + "".join(parameters))
+    with suppress(RequestError):
+        assert read_photos(Request.from_event(event)).photos
 
 
 def test_what_may_be_uploaded_is_what_is_decoded() -> None:

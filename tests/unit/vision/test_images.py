@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import __version__ as pillow_version
 from advisor.errors import UnreadableImageError
 from advisor.vision import guards, images
 from advisor.vision.images import PREPROCESSING_ID, SIZE, decode, image_id
+from infra.layers import PROCESS
 from tests.images import icc
 from tests.images.make import SUFFIXES, png_chunk
 
@@ -213,6 +215,51 @@ def test_takes_a_baseline_jpeg_of_40_megapixels_but_no_such_progressive_cmyk() -
     decode(encode(inks, "JPEG"))
     with pytest.raises(UnreadableImageError, match=r"JPEG of 6000x4000 .* would take 19. MB"):
         decode(encode(inks, "JPEG", progressive=True))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_refuses_a_jpeg_of_more_scans_than_any_program_writes(mode: str) -> None:
+    """Each is gone through for all pixels, and has ten bytes."""
+    whole = encode(Image.effect_noise((640, 480), 60).convert(mode), "JPEG", progressive=True)
+    scan = bytes.fromhex("ffda 0008 01 01 00 01 3f 00")
+    first, end = whole.count(scan[:2]), whole.rindex(b"\xff\xd9")
+    most = guards.MAX_SCANS - first
+    decode(whole[:end] + most * scan + whole[end:])
+    with pytest.raises(UnreadableImageError, match=r"JPEG of 640x480 .* in 101 scans; at most 100"):
+        decode(whole[:end] + (most + 1) * scan + whole[end:])
+
+
+def test_what_follows_a_photo_in_one_scan_is_none_of_its_scans() -> None:
+    photo = read("rgb.jpg")
+    assert np.array_equal(decode(photo + 1000 * b"\xff\xda"), decode(photo))
+
+
+WARNING = """
+import sys
+from advisor.vision.images import decode
+print(decode(sys.stdin.buffer.read()).shape)
+"""
+
+
+def test_a_function_prints_no_line_for_each_odd_entry_of_a_photo() -> None:
+    """Else half a megabyte of a stranger's photo becomes seven of the log."""
+    count = 1000
+    entries = b"".join(struct.pack("<HHII", 1000 + n, 7, 9000, 0) for n in range(count))
+    exif = b"II*\0" + struct.pack("<IH", 8, count) + entries + bytes(4)
+    odd = encode(Image.new("RGB", (8, 8)), "PNG", exif=exif)
+    printed = {}
+    for name, settings_of_a_process in (("plain", {}), ("function", PROCESS)):
+        child = subprocess.run(
+            [sys.executable, "-c", WARNING],
+            input=odd,
+            capture_output=True,
+            check=True,
+            env=os.environ | settings_of_a_process,
+        )
+        assert child.stdout == b"(224, 224, 3)\n"
+        printed[name] = child.stderr.count(b"\n")
+    assert printed["plain"] >= count
+    assert printed["function"] == 0
 
 
 LYING = """

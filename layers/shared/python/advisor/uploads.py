@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -20,7 +20,9 @@ MAX_BYTES: Final = 50 * 1024 * 1024  # what a presigned upload may hold; a reque
 MAX_PHOTOS: Final = 10  # in one request; API Gateway waits 30 s for the answer
 ACCEPTED: Final = "image/*, application/octet-stream, multipart/form-data, application/json"
 ANY_PHOTO: Final = "application/octet-stream"
-_MAX_KEY = 1024  # S3's longest
+_MAX_KEY_BYTES = 1024  # S3's longest
+_MAX_PARTS = 100  # of a form; Python takes some time for each
+_MAX_HEADER_BYTES = 8192  # of a part of a form; its parser's time grows with the square
 # A content type as RFC 9110 writes it, without parameters.
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 
@@ -165,7 +167,7 @@ def _from_json(value: dict[str, Any]) -> bytes | UploadedPhoto:
     image, key = value.get("image"), value.get("s3_key")
     if isinstance(image, str) and key is None:
         return decode_base64(image)
-    if isinstance(key, str) and 0 < len(key) <= _MAX_KEY and image is None:
+    if isinstance(key, str) and 0 < len(key.encode()) <= _MAX_KEY_BYTES and image is None:
         if not key.startswith(PREFIX):  # whether there is such an object is nobody's business
             raise RequestError(400, f"s3_key {key[:100]!r}; expected one of {PREFIX}")
         return UploadedPhoto(key)
@@ -174,22 +176,41 @@ def _from_json(value: dict[str, Any]) -> bytes | UploadedPhoto:
 
 
 def _files(body: bytes, content_type: Message) -> list[bytes]:
-    """The files of a form (RFC 7578), one at least; bytes are cut and never decoded."""
-    boundary = content_type.get_boundary()
+    """The files of a form (RFC 7578), one at least; bytes are cut and never decoded.
+
+    Raises: RequestError 413 for more parts, or more bytes of their headers, than a form has.
+    """
+    boundary = _parameter(content_type, Message.get_boundary)
     if not boundary:
         raise RequestError(400, "multipart/form-data without a boundary")
     # errors="replace": a boundary of other characters than ASCII is just not found.
     delimiter = b"\r\n--" + boundary.encode("ascii", "replace")
-    parts = (b"\r\n" + body).split(delimiter)[1:-1]
+    parts = (b"\r\n" + body).split(delimiter, _MAX_PARTS + 2)[1:-1]
+    if len(parts) > _MAX_PARTS:
+        raise RequestError(413, f"a form of more than {_MAX_PARTS} parts")
     files = []
     for part in parts:
         head, found, content = part.partition(b"\r\n\r\n")
+        if not found:
+            continue
+        if len(head) > _MAX_HEADER_BYTES:
+            raise RequestError(
+                413,
+                f"a form with a header of {len(head)} bytes; at most {_MAX_HEADER_BYTES} are read",
+            )
         headers = BytesHeaderParser().parsebytes(head.lstrip())
-        if found and headers.get_filename() is not None:
+        if _parameter(headers, Message.get_filename) is not None:
             files.append(content)
     if not files:
         raise RequestError(400, f"a form of {len(parts)} parts, none of them a file")
     return files
+
+
+def _parameter(headers: Message, read: Callable[[Message], str | None]) -> str | None:
+    try:
+        return read(headers)
+    except Exception as error:  # the parser raises whatever odd parameters lead it to
+        raise RequestError(400, f"a form with headers that cannot be read: {error}") from error
 
 
 def _short(value: object) -> str:

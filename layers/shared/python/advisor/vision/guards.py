@@ -25,6 +25,7 @@ MAX_PIXELS: Final = 40_000_000
 MAX_MEMORY: Final = 170_000_000
 MAX_SIDE_BYTES: Final = 8 * 1024 * 1024
 MAX_READS: Final = 200_000  # a PNG of 50 MB in libpng's pieces of 8 KB takes 26,000
+MAX_SCANS: Final = 100  # programs write some ten; each takes up to 25 ms, be it of ten bytes
 
 # Measured: bytes held for a pixel while it is decoded, and for a byte of the file.
 _WEBP: Final = (15, 5)
@@ -33,6 +34,7 @@ _AVIF: Final = (16, 2)
 # that a PNG may carry is kept, too.
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 _PNG_OR_GIF_COPIES: Final = 2
+_SCAN: Final = b"\xff\xda"  # a JPEG's marker
 
 _LIMITING = threading.Lock()  # a limit belongs to the process
 
@@ -116,6 +118,22 @@ def check_memory(image: Image.Image, size: tuple[int, int], data: bytes) -> None
     _check_memory(form, size, data, needed)
 
 
+def check_scans(image: Image.Image, size: tuple[int, int], data: bytes) -> None:
+    """Refuse an opened JPEG of more than MAX_SCANS.
+
+    All pixels are gone through for each, whatever is in it: 300 KB took 90 s. What looks like a
+    scan after the photo's end counts, too, since only the decoder knows where that is.
+    Raises: UnreadableImageError, saying what was received.
+    """
+    if isinstance(image, JpegImageFile) and not _in_one_scan(image, data):
+        scans = data.count(_SCAN)
+        if scans > MAX_SCANS:
+            raise UnreadableImageError(
+                f"{received('JPEG', size, data)}, in {scans} scans; at most {MAX_SCANS} are read",
+                reason="too many scans",
+            )
+
+
 @contextmanager
 def bounded_memory(data: bytes) -> Iterator[None]:
     """Let the process have at most MAX_MEMORY more while an AVIF is read; others are as they say.
@@ -175,10 +193,15 @@ def _coefficient_bytes(image: JpegImageFile, data: bytes) -> float:
     Nothing for a photo in one scan. Of a progressive one it keeps all coefficients, two bytes
     each, until the last scan has come.
     """
-    end_of_header = image.fp.tell() if image.fp else 0
-    scan = data.rfind(b"\xff\xda", 0, end_of_header)
-    components = data[scan + 4 : scan + 5]
-    if scan >= 0 and components == bytes([image.layers]) and "progressive" not in image.info:
+    if _in_one_scan(image, data):
         return 0
     sampled = [across * down for _, across, down, _ in image.layer]
     return 2 * sum(sampled) / max(sampled, default=1)
+
+
+def _in_one_scan(image: JpegImageFile, data: bytes) -> bool:
+    """Whether the first scan, whose header was read last, brings all of the photo."""
+    end_of_header = image.fp.tell() if image.fp else 0
+    scan = data.rfind(_SCAN, 0, end_of_header)
+    components = data[scan + 4 : scan + 5]
+    return scan >= 0 and components == bytes([image.layers]) and "progressive" not in image.info

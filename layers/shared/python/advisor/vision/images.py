@@ -33,6 +33,7 @@ from advisor.vision.guards import (
     MeteredFile,
     bounded_memory,
     check_memory,
+    check_scans,
     check_size,
     photo_file,
     received,
@@ -98,6 +99,7 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         check_size(form, size, data)
         image.draft("RGB", _DRAFT_SIZE)  # does something for JPEG only
         check_memory(image, size, data)
+        check_scans(image, size, data)
         if isinstance(file, MeteredFile):
             file.in_pixels = True
         try:
