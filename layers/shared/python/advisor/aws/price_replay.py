@@ -61,7 +61,7 @@ def download_shop(
 ) -> dict[int, str]:
     """Bring all that a shop's runs left into a folder; their ids by number there, oldest first.
 
-    What the folder has already is not fetched again. progress: runs done, of how many.
+    Pages that the folder has already are not fetched again. progress: runs done, of how many.
     Raises: as `runs_of` and `download_run`.
     """
     runs = runs_of(bucket, shop)

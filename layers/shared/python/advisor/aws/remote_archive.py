@@ -76,8 +76,8 @@ def runs_of(bucket: str, shop: str) -> list[str]:
 def download_run(bucket: str, run_id: str, folder: Path, *, finish_reason: str) -> int:
     """Bring a run's ledger, pages and items into a folder; returns its number there.
 
-    The folder is then as a crawl of this machine leaves it for `why` and `replay`. What it has
-    already is not fetched again. finish_reason: why the run ended.
+    The folder is then as a crawl of this machine leaves it for `why` and `replay`. Pages that it
+    has already are not fetched again. finish_reason: why the run ended.
     Raises: NotFoundError if the run left no records; UsageError if a crawl of this machine is in
         the folder; DataError if S3 cannot be read or the folder not be written.
     """
