@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.models import ModelStore
 from advisor.aws.prefixes import S3Uri
-from advisor.errors import DataError, NoModelError
+from advisor.errors import BundleError, DataError, NoModelError, NotFoundError
 from advisor.vision.bundle_info import INFO, MODEL, BundleInfo
 from advisor.vision.fingerprints import Fingerprint
 from advisor.vision.images import PREPROCESSING_ID
@@ -58,6 +58,7 @@ def read_stored(images: str, table: str, graph: bytes, *, folder: Path) -> Store
     graph: of this run, with the placeholder of head.py. folder: where they are held meanwhile.
     Raises: DataError if the table or the model in use cannot be read.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     where = S3Uri.parse(images)
     store = ModelStore(where.bucket)
     photos: dict[str, tuple[str, str]] = {}
@@ -68,7 +69,7 @@ def read_stored(images: str, table: str, graph: bytes, *, folder: Path) -> Store
         if put_head(store.read_file(info.version, MODEL), None) != graph:
             return None
         known = gather(_found(EmbeddingTable(table), info, where.key, photos), folder)
-    except NoModelError:
+    except (NoModelError, NotFoundError, BundleError):  # a sound one may be what this run makes
         return None
     except (BotoCoreError, ClientError) as error:
         raise DataError(f"stored features, of {table}, cannot be read: {error}") from error

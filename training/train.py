@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import sys
@@ -110,7 +111,8 @@ def train(
     """
     start = time.perf_counter()
     check_target(out)
-    stored = _stored(str(images), config, cache, say)
+    weights_of = functools.cache(functools.partial(resolve, cache=cache, say=say))
+    stored = _stored(str(images), config, cache=cache, say=say, weights_of=weights_of)
     files, corrections = correct(
         _scan(str(images), config, cache, stored),
         read_corrections(config.corrections, cache=cache),
@@ -119,7 +121,7 @@ def train(
         held_out_shop(files, config.holdout_shop)
     # By the number of files first, so that no photo of a hopeless category is decoded.
     labels, _ = split_by_size(count_labels(learnt_from(files, config)), config.min_images)
-    weights = resolve(config.backbone, cache=cache, say=say)
+    weights = weights_of(config.backbone)
     selection = select(
         files,
         labels,
@@ -287,13 +289,20 @@ def _note_job(job: str, out: str, version: str) -> None:
     ModelStore.at(out).note_job(job, version)
 
 
-def _stored(images: str, config: TrainingConfig, cache: Path, say: Say) -> Stored | None:
+def _stored(
+    images: str,
+    config: TrainingConfig,
+    *,
+    cache: Path,
+    say: Say,
+    weights_of: Callable[[str], Weights],
+) -> Stored | None:
     """What is stored of the photos, where it serves this run."""
     if not (config.embeddings and config.manifest and images.startswith("s3://")):
         return None
     from training.stored import read_stored  # noqa: PLC0415 (boto3, only where S3 is named)
 
-    weights = resolve(config.backbone, cache=cache, say=say)
+    weights = weights_of(config.backbone)
     graph = cached_graph(weights, cache, say, precision=config.precision)
     found = read_stored(images, config.embeddings, graph, folder=cache)
     if found is None:

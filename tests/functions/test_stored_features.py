@@ -28,6 +28,7 @@ from advisor.vision.classifier import Classifier
 from advisor.vision.images import image_id
 from advisor.vision.publishing import publish
 from tests.training import tiny
+from training.backbones import Weights, resolve
 from training.config import AUTO, FROZEN, IN_USE, TrainingConfig
 from training.train import TrainingResult, run
 
@@ -99,9 +100,8 @@ def see(keys: list[str], folder: Path) -> None:
 
 def train(cache: Path, *, said: list[str] | None = None, **more: Any) -> TrainingResult:
     given = {"backbone": str(tiny.BACKBONE), "embeddings": "embeddings", "fine_tune": FROZEN}
-    config = TrainingConfig(
-        min_images=5, test_percent=20, steps=100, manifest=MANIFEST, **(given | more)
-    )
+    given |= {"manifest": MANIFEST, **more}
+    config = TrainingConfig(min_images=5, test_percent=20, steps=100, **given)  # type: ignore[arg-type]  # of several types
     say = tiny.ignore if said is None else said.append
     return run(
         "s3://data/images", "s3://data/models/bundles", config, cache=cache, say=say,
@@ -196,6 +196,35 @@ def test_a_head_is_trained_anew_on_the_backbone_in_use(bucket: Bucket, tmp_path:
     assert data_of(again.version)["stored_features"] == 3 * EACH
     with pytest.raises(NotTunableError, match="cannot be fine-tuned"):
         train(tmp_path / "cache", backbone=IN_USE, fine_tune="3")
+
+
+def test_what_is_in_use_may_be_no_bundle_of_ours(bucket: Bucket, tmp_path: Path) -> None:
+    key = f"models/bundles/{STORE.current().version}/bundle.json"
+    client("s3").put_object(Bucket="data", Key=key, Body=b"{}")
+    result = train(tmp_path / "cache")
+    assert data_of(result.version)["stored_features"] == 0
+    client("s3").delete_object(Bucket="data", Key=key)
+    said: list[str] = []
+    train(tmp_path / "cache", said=said)
+    assert "embeddings has no features of this backbone: photos are read" in said
+
+
+def test_a_backbone_is_looked_for_once_and_may_need_nothing_in_the_cache(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def look_for(name: str, **more: Any) -> Weights:
+        asked.append(name)
+        return resolve(name, **more)
+
+    monkeypatch.setattr("training.train.resolve", look_for)
+    listing = tmp_path / "list.jsonl"
+    listing.write_text("".join(json.dumps({"path": one[7:]}) + "\n" for one in bucket.keys))
+    folder = ModelStore("data").download(STORE.current().version, tmp_path / "in use")
+    result = train(tmp_path / "new", backbone=str(folder), manifest=str(listing))
+    assert data_of(result.version)["stored_features"] == 3 * EACH
+    assert asked == [str(folder)]
 
 
 def test_a_table_that_is_not_there_is_one_sentence(bucket: Bucket, tmp_path: Path) -> None:
