@@ -25,7 +25,7 @@ from advisor.aws.tokens import TokenQueue
 from cli import replay
 from cli.crawl import command
 from local.cloud import Cloud
-from tests.unit.crawling.loopback import Answer, Shop, serving, shop_of
+from tests.unit.crawling.loopback import Answer, Shop, serving, shop_of, tagged
 
 DELAY_S = 0.1
 TIMEOUT_S = 40
@@ -227,11 +227,7 @@ def test_a_paused_crawl_rests_and_goes_on_where_it_was(cloud: Cloud, tmp_path: A
 def test_what_was_crawled_is_asked_and_replayed_from_a_laptop_and_not_parsed_again(
     cloud: Cloud, tmp_path: Any
 ) -> None:
-    pages = shop_of(25)
-    for path, page in pages.items():
-        page.headers["ETag"] = f'"{path}"'
-        page.then = Answer(status=304) if "/photos/" not in path else None
-    with serving(pages) as shop:
+    with serving(tagged(shop_of(25))) as shop:
         first, second = (
             json.loads(
                 told("schema-org", "--base-url", shop.url, "--remote", "start", "--json",
@@ -240,6 +236,9 @@ def test_what_was_crawled_is_asked_and_replayed_from_a_laptop_and_not_parsed_aga
             for _ in range(2)
         )  # fmt: skip
         assert second["counts"]["unchanged"] == first["pages"] == second["pages"]
+        assert second["counts"]["unchanged photos"] == first["photos"] == second["photos"] == 25
+        asked = dict(zip(shop.asked, shop.headers, strict=True))  # the later one of each
+        assert asked["/photos/S3.jpg"]["If-None-Match"] == '"/photos/S3.jpg"'
         assert second["settings"] == {"concurrency": 4}
         once = items_on_aws(cloud, shop, first["run_id"])
         assert items_on_aws(cloud, shop, second["run_id"]) == once

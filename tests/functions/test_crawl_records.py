@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from advisor.aws import (
@@ -29,7 +30,16 @@ from advisor.errors import DataError, NotFoundError, UsageError
 from benchmarks.crawl_cost import crawl
 from cli import crawl as cli_crawl
 from cli import replay, why
-from tests.unit.crawling.loopback import Answer, Shop, listing, product_page, serving, shop_of
+from tests.unit.crawling.loopback import (
+    JPEG,
+    Answer,
+    Shop,
+    listing,
+    product_page,
+    serving,
+    shop_of,
+    tagged,
+)
 
 
 @pytest.fixture
@@ -64,13 +74,19 @@ def items_of(run: RunStatus) -> list[dict[str, Any]]:
     return sorted((json.loads(line) for line in lines), key=lambda item: str(item["id"]))
 
 
-def tagged(pages: dict[str, Answer]) -> dict[str, Answer]:
-    """Pages with an ETag, that the shop says are unchanged from the second request on."""
-    for path, page in pages.items():
-        if not path.startswith("/photos/"):
-            page.headers["ETag"] = f'"{path}"'
-            page.then = Answer(status=304)
-    return pages
+def versions(prefix: str) -> list[str]:
+    """The keys in a bucket that keeps versions, each as often as it was written."""
+    found = clients.client("s3").list_object_versions(Bucket="data", Prefix=prefix)
+    return [one["Key"] for one in found["Versions"]]
+
+
+@pytest.fixture
+def versioned(service: CrawlService) -> CrawlService:
+    """The service, over a bucket that keeps versions."""
+    clients.client("s3").put_bucket_versioning(
+        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
+    )
+    return service
 
 
 def test_an_unchanged_page_is_not_sent_nor_parsed_again(
@@ -97,48 +113,104 @@ def test_an_unchanged_page_is_not_sent_nor_parsed_again(
     assert (second.earlier, third.earlier) == (first.run_id, second.run_id)
 
 
-def test_a_page_that_changed_is_parsed_again_and_a_body_kept_once(service: CrawlService) -> None:
-    clients.client("s3").put_bucket_versioning(
-        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
-    )
+def test_a_page_that_changed_is_parsed_again_and_a_body_kept_once(versioned: CrawlService) -> None:
     with serving(shop_of(12)) as shop:
-        first = finish(service, shop)
+        first = finish(versioned, shop)
         shop.pages["/p/5"] = product_page("S5", category="coats")
-        second = finish(service, shop)
+        second = finish(versioned, shop)
     assert second.counts["unchanged"] == first.pages - 1
     assert {item["category"] for item in items_of(second)} == {"hats", "coats"}
-    versions = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
-    assert len(versions["Versions"]) == first.pages + 1
+    assert len(versions("pages/")) == first.pages + 1
 
 
 def test_another_spider_reads_every_page_again_and_stores_none_twice(
-    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+    versioned: CrawlService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clients.client("s3").put_bucket_versioning(
-        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
-    )
     with serving(shop_of(5)) as shop:
-        finish(service, shop)
-        before = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
+        finish(versioned, shop)
+        before = versions("pages/")
         monkeypatch.setattr(crawl_turns, "fingerprint", lambda _: "another")
-        run = finish(service, shop)
-        after = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
-        images = clients.client("s3").list_object_versions(Bucket="data", Prefix="images/")
+        run = finish(versioned, shop)
     assert "unchanged" not in run.counts
-    assert len(after["Versions"]) == len(before["Versions"])
-    assert len(images["Versions"]) == 5  # nor is a photo announced to be labelled again
+    assert versions("pages/") == before
+    assert len(versions("images/")) == 5  # nor is a photo announced to be labelled again
 
 
-def test_two_shops_with_the_same_page_keep_it_once(service: CrawlService) -> None:
-    clients.client("s3").put_bucket_versioning(
-        Bucket="data", VersioningConfiguration={"Status": "Enabled"}
-    )
+def test_two_shops_with_the_same_page_keep_it_once(versioned: CrawlService) -> None:
     for _ in range(2):
         with serving(shop_of(3)) as shop:
-            run = finish(service, shop)
+            run = finish(versioned, shop)
             assert run.earlier == ""
-    versions = clients.client("s3").list_object_versions(Bucket="data", Prefix="pages/")
-    assert len(versions["Versions"]) == run.pages
+    assert len(versions("pages/")) == run.pages
+
+
+def test_an_unchanged_photo_is_not_sent_again_and_stays_as_it_is(
+    versioned: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tagged(shop_of(12))) as shop:
+        first = finish(versioned, shop)
+        again = len(shop.asked)
+        shop.pages["/photos/S5.jpg"] = Answer(JPEG + b"another", content_type="image/jpeg")
+        second = finish(versioned, shop)
+        monkeypatch.setattr(crawl_turns, "fingerprint", lambda _: "another")
+        for path, page in shop.pages.items():
+            page.then = page.then if path.startswith("/photos/") else None
+        third = finish(versioned, shop)  # once more, by another spider, from what was kept of that
+        conditions = {
+            path: headers.get("If-None-Match")
+            for path, headers in zip(shop.asked[again:], shop.headers[again:], strict=True)
+        }
+    assert conditions["/photos/S3.jpg"] == '"/photos/S3.jpg"'
+    assert [one.photos for one in (first, second, third)] == [12, 12, 12]
+    assert [one.counts.get("unchanged photos", 0) for one in (first, second, third)] == [0, 11, 11]
+    assert not second.errors
+    assert len(versions("images/")) == 13  # nor is a photo announced to be labelled again
+
+
+def test_a_photo_that_is_not_stored_as_it_was_is_asked_for_in_full(service: CrawlService) -> None:
+    s3 = clients.client("s3")
+    with serving(tagged(shop_of(4))) as shop:
+        finish(service, shop)
+        photos = keys("images/")
+        before = [s3.get_object(Bucket="data", Key=key)["Body"].read() for key in photos]
+        s3.delete_object(Bucket="data", Key=photos[0])
+        s3.put_object(Bucket="data", Key=photos[1], Body=before[1][:-1])
+        shop.pages["/p/2"] = product_page("S2", category="coats")
+        for answer in shop.pages.values():
+            answer.then = None
+        again = len(shop.asked)
+        run = finish(service, shop)
+        in_full = [
+            path
+            for path, headers in zip(shop.asked[again:], shop.headers[again:], strict=True)
+            if path.startswith("/photos/") and "If-None-Match" not in headers
+        ]
+    assert sorted(in_full) == [f"/photos/S{at}.jpg" for at in range(3)]
+    assert (run.photos, run.counts["unchanged photos"]) == (4, 1)
+    assert s3.get_object(Bucket="data", Key=photos[0])["Body"].read() == before[0]
+    assert keys("images/coats/")
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "AccessDenied", "SlowDown"])
+def test_a_photo_out_of_reach_is_asked_for_in_full_but_no_failure_of_s3_is_hidden(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    get = crawl_records._get
+
+    def fails(bucket: str, key: str) -> bytes:
+        if key.startswith("images/"):
+            raise ClientError({"Error": {"Code": code}}, "GetObject")
+        return get(bucket, key)
+
+    with serving(tagged(shop_of(1))) as shop:
+        finish(service, shop)
+        shop.pages["/photos/S0.jpg"].then = None
+        monkeypatch.setattr(crawl_records, "_get", fails)
+        if code == "SlowDown":
+            with pytest.raises(ClientError, match="SlowDown"):
+                finish(service, shop)
+        else:
+            assert finish(service, shop).photos == 1
 
 
 def test_a_photo_that_was_deleted_is_stored_again(service: CrawlService) -> None:

@@ -133,3 +133,11 @@ def shop_of(count: int) -> dict[str, Answer]:
         following = [f"/?page={number + 1}"] if number < last else []
         pages["/" if number == 0 else f"/?page={number}"] = listing(*products, *following)
     return pages
+
+
+def tagged(pages: dict[str, Answer]) -> dict[str, Answer]:
+    """The pages and photos with an ETag; from the second request on the shop says: unchanged."""
+    for path, page in pages.items():
+        page.headers["ETag"] = f'"{path}"'
+        page.then = Answer(status=304)
+    return pages

@@ -17,21 +17,28 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Final
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
 from advisor.aws.frontier_rows import key_digest
+from advisor.aws.photos import catalog_key
 from advisor.crawling.ledger import Visit
-from advisor.crawling.messages import Request
-from advisor.crawling.recall import Known, unpack
+from advisor.crawling.messages import Request, body_hash
+from advisor.crawling.recall import Known, Packed, unpack
 from advisor.crawling.sink import Results
 from advisor.errors import NotFoundError
 
 VISITS: Final = "visits/"
 _WHOLE = "all.jsonl.gz"
 _READERS = 16
-MAX_RECALLED_BYTES: Final = 64 * 1024 * 1024  # some 30,000 pages of 150 links each
-_ENTRY_BYTES = 400  # of a recalled page besides what the spider read
+# Some 30,000 pages of 150 links each, or 25,000 with a photo each.
+MAX_RECALLED_BYTES: Final = 64 * 1024 * 1024
+_ENTRY_BYTES = 400  # of a recalled page besides what the spider read, and of a photo
+# 403: a function that may not list the bucket is not told that there is no such key.
+_ABSENT = frozenset({"NoSuchKey", "AccessDenied"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,48 +121,77 @@ def read_batches(bucket: str, run_id: str) -> Iterator[Batch]:
         yield batch
 
 
-class Recall:
-    """Pages as an earlier run found them, for `loop.Crawl`; its records are read when first asked.
+class _Recorded(NamedTuple):
+    """What a run's records say of an address. parsed: off a page; extension: of a photo's file."""
 
-    Of a run with more pages than MAX_RECALLED_BYTES hold, the first ones are known. run_id: ""
-    for no earlier run.
+    body: str
+    headers: Mapping[str, str]
+    parsed: Packed
+    extension: str
+
+
+class Recall:
+    """Pages and photos as an earlier run of the shop found them, for `loop.Crawl`, in any thread.
+
+    The run's records are read when first asked; of more than MAX_RECALLED_BYTES the first ones are
+    known. run_id: "" for no earlier run.
     """
 
-    def __init__(self, bucket: str, run_id: str, *, fingerprint: str) -> None:
+    def __init__(self, bucket: str, run_id: str, *, shop: str, fingerprint: str) -> None:
         self._bucket = bucket
         self._run_id = run_id
+        self._shop = shop
         self._fingerprint = fingerprint
-        self._pages: dict[bytes, tuple[bytes, str, Mapping[str, str]]] | None = None
+        self._lock = Lock()
+        self._recorded: dict[bytes, _Recorded] | None = None
 
     def __call__(self, request: Request) -> Known | None:
-        """The page of this request, or None if it is not known, or another spider read it."""
-        if request.kind != "page":  # of a photo the bytes would be needed
-            return None
-        if self._pages is None:
-            self._pages = self._read()
-        page = self._pages.get(key_digest(request.key))
-        if page is None:
-            return None
-        parsed, body, headers = page
-        return Known(parsed=unpack(parsed), body=body, headers=headers)
+        """What is known of this request, or None.
 
-    def _read(self) -> dict[bytes, tuple[bytes, str, Mapping[str, str]]]:
-        pages: dict[bytes, tuple[bytes, str, Mapping[str, str]]] = {}
+        None, too, for a page that another spider read, and for a photo that is not stored, as it
+        was, under the category that its item has now.
+        """
+        with self._lock:
+            if self._recorded is None:
+                self._recorded = self._read()
+        found = self._recorded.get(key_digest(request.key))
+        if found is None:
+            return None
+        if request.kind == "photo":
+            return self._photo(request, found)
+        return Known(parsed=unpack(found.parsed), body=found.body, headers=found.headers)
+
+    def _photo(self, request: Request, found: _Recorded) -> Known | None:
+        key = catalog_key(request, self._shop, image_id=found.body, extension=found.extension)
+        try:
+            data = _get(self._bucket, key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _ABSENT:
+                raise
+            return None
+        if body_hash(data) != found.body:
+            return None
+        return Known(body=found.body, headers=found.headers, data=data)
+
+    def _read(self) -> dict[bytes, _Recorded]:
+        recorded: dict[bytes, _Recorded] = {}
         size, ours = 0, False
         try:
             for line in _lines(self._bucket, self._run_id) if self._run_id else ():
                 if "run" in line:
                     ours = line["run"]["fingerprint"] == self._fingerprint
-                elif ours and "parsed" in line:
-                    parsed = base64.b64decode(line["parsed"])
+                elif (ours and "parsed" in line) or _may_be_asked_again(line):
+                    parsed = base64.b64decode(line.get("parsed", ""))
                     key = key_digest(Request.from_dict(line["visit"]).key)
-                    pages[key] = (parsed, line["body"], _validators(line))
+                    recorded[key] = _Recorded(
+                        line["body"], _validators(line), parsed, line.get("extension", "")
+                    )
                     size += len(parsed) + _ENTRY_BYTES
                 if size >= MAX_RECALLED_BYTES:
                     break
         except NotFoundError:  # that run fetched nothing
             return {}
-        return pages
+        return recorded
 
 
 def _lines(bucket: str, run_id: str) -> Iterator[dict[str, Any]]:
@@ -204,12 +240,19 @@ def _visit_line(visit: Visit) -> dict[str, Any]:
     }
     if visit.parsed and visit.body:
         line["parsed"] = base64.b64encode(visit.parsed).decode()
+    if visit.extension:
+        line["extension"] = visit.extension
     return line
 
 
 def _visit(line: Mapping[str, Any]) -> Visit:
     plain = {name: line[name] for name in ("state", "status", "at", "detail", "headers", "body")}
     return Visit(request=Request.from_dict(line["visit"]), **plain)
+
+
+def _may_be_asked_again(line: Mapping[str, Any]) -> bool:
+    """Whether it is of a photo whose host can tell that it is as it was."""
+    return bool(line.get("extension")) and bool({"etag", "last-modified"} & line["headers"].keys())
 
 
 def _validators(line: Mapping[str, Any]) -> Mapping[str, str]:

@@ -172,7 +172,7 @@ class CrawlStore:
 
     def _put_photo(self, photo: Photo) -> None:
         self._put_new(
-            catalog_key(photo, self._shop),
+            catalog_key(photo, self._shop, image_id=photo.image_id, extension=photo.extension),
             photo.data,
             ContentType=photo.content_type,
             Metadata={"product-id": quote(photo.product_id), "image-id": photo.image_id},

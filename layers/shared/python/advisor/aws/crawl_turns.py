@@ -239,7 +239,9 @@ class CrawlService:
                 settings=settings,
                 should_stop=self._stop_flag(run.run_id),
                 on_progress=lambda _: self._wake(run.run_id, woken),
-                recall=Recall(self.bucket, run.earlier, fingerprint=heading.fingerprint),
+                recall=Recall(
+                    self.bucket, run.earlier, shop=run.shop, fingerprint=heading.fingerprint
+                ),
                 deadline=deadline,
                 started_at=_seconds(run.started_at),
                 batch_age_s=_BATCH_AGE_S,

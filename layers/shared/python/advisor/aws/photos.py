@@ -8,16 +8,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, unquote, unquote_plus
 
 from botocore.exceptions import ClientError
 
 from advisor.aws.clients import client
 from advisor.crawling.items import Item
-from advisor.crawling.photos import EXTENSIONS, Photo
+from advisor.crawling.photos import EXTENSIONS
 from advisor.errors import NotFoundError, UnreadableImageError
 from advisor.naming import label_of, path_segment
+
+if TYPE_CHECKING:  # not every function has what the crawl's messages are read with
+    from advisor.crawling.messages import Request
+    from advisor.crawling.photos import Photo
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
@@ -51,10 +55,9 @@ class StoredPhoto:
     product_id: str
 
 
-def catalog_key(photo: Photo, shop: str) -> str:
+def catalog_key(of: Photo | Request, shop: str, *, image_id: str, extension: str) -> str:
     """Where a shop's photo is stored: images/<category>/<shop>/<sku>-<image id>.<ext>."""
-    beginning = _beginning(photo.category, shop, photo.sku)
-    return f"{beginning}{photo.image_id[:12]}.{photo.extension}"
+    return f"{_beginning(of.category, shop, of.sku)}{image_id[:12]}.{extension}"
 
 
 def category_of(key: str) -> str:

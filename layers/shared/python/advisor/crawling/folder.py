@@ -295,8 +295,7 @@ class CrawlFolder:
         return None
 
     def _photo_path(self, of: Photo | Request, image_id: str, extension: str) -> Path:
-        sku = of.product_id.partition(":")[2]
-        name = f"{path_segment(sku)}-{image_id[:12]}.{extension}"
+        name = f"{path_segment(of.sku)}-{image_id[:12]}.{extension}"
         return self.root / "images" / path_segment(of.category) / name
 
     def _page_path(self, digest: str) -> Path:

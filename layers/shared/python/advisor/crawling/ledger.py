@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 from advisor.crawling.messages import Request
@@ -64,7 +65,10 @@ ON CONFLICT (key, crawl) DO UPDATE SET
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """What became of a request. body: hash of the archived one. parsed: for `recall`."""
+    """What became of a request.
+
+    body: hash of the archived one. parsed: for `recall`. extension: of the file of a photo.
+    """
 
     request: Request
     state: str
@@ -74,6 +78,7 @@ class Visit:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     parsed: Packed | None = None
+    extension: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +112,16 @@ class PastCrawl:
 
 
 class Ledger:
-    """Open with `writing` for the crawl itself; else it only reads, also beside a crawl."""
+    """Open with `writing` for the crawl itself; else it only reads, also beside a crawl.
+
+    A crawl records in one thread, and asks what it recorded in others.
+    """
 
     def __init__(self, path: Path, *, writing: bool = False) -> None:
         """Raises: DataError if there is none to read, or it is no ledger."""
         if not writing and not path.exists():
             raise DataError(f"{path.parent.parent} holds no crawl with a ledger")
+        self._lock = Lock()
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
         try:
             if writing:
@@ -166,32 +175,34 @@ class Ledger:
         too_deep: requests that are left out, unless a shorter way leads there too.
         spider: its fingerprint, under which `recall` gives back what it read off the pages.
         """
-        self._db.execute("BEGIN")
-        for statement, requests in ((_SEE, found), (_LEAVE, too_deep)):
-            rows = [
-                (_digest(one.key), crawl, one.url, one.kind, page, one.depth)
-                for one, page in requests
-            ]
-            self._db.executemany(statement, rows)
-        self._db.executemany(_VISIT, [_row(crawl, visit) for visit in visits])
-        if spider:
-            self._db.executemany(
-                "REPLACE INTO parses VALUES (?, ?, ?, ?)",
-                [
-                    (_digest(visit.request.key), crawl, spider, visit.parsed)
-                    for visit in visits
-                    if visit.parsed
-                ],
-            )
-        self._db.execute("COMMIT")
+        with self._lock:
+            self._db.execute("BEGIN")
+            for statement, requests in ((_SEE, found), (_LEAVE, too_deep)):
+                rows = [
+                    (_digest(one.key), crawl, one.url, one.kind, page, one.depth)
+                    for one, page in requests
+                ]
+                self._db.executemany(statement, rows)
+            self._db.executemany(_VISIT, [_row(crawl, visit) for visit in visits])
+            if spider:
+                self._db.executemany(
+                    "REPLACE INTO parses VALUES (?, ?, ?, ?)",
+                    [
+                        (_digest(visit.request.key), crawl, spider, visit.parsed)
+                        for visit in visits
+                        if visit.parsed
+                    ],
+                )
+            self._db.execute("COMMIT")
 
     def recall(self, key: str, *, spider: str) -> Known | None:
         """A page as this spider last read it."""
-        row = self._db.execute(
-            "SELECT parsed, body, headers FROM parses JOIN visits USING (key, crawl) "
-            "WHERE key = ? AND spider = ? AND body != ''",
-            (_digest(key), spider),
-        ).fetchone()
+        with self._lock:
+            row = self._db.execute(
+                "SELECT parsed, body, headers FROM parses JOIN visits USING (key, crawl) "
+                "WHERE key = ? AND spider = ? AND body != ''",
+                (_digest(key), spider),
+            ).fetchone()
         if row is None:
             return None
         return Known(parsed=unpack(row[0]), body=row[1], headers=json.loads(row[2]))
@@ -214,10 +225,11 @@ class Ledger:
 
     def find(self, key: str) -> list[Entry]:
         """What became of a request (`Request.key`) in each crawl, the newest first."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM visits WHERE key = ? ORDER BY crawl DESC",  # noqa: S608 (our names)
-            (_digest(key),),
-        )
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM visits WHERE key = ? ORDER BY crawl DESC",  # noqa: S608 (our names)
+                (_digest(key),),
+            ).fetchall()
         return [_entry(row) for row in rows]
 
     def pages(self, crawl: int) -> Iterator[Entry]:

@@ -108,9 +108,9 @@ class Crawl:
 
         Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
         it ended and the counters of the whole crawl. recall: a page or photo as an earlier crawl
-        found it. deciding: what decides the pages; None: this thread does. batch_age_s: how long
-        an outcome may wait to be settled with others; less where settling costs little, for a
-        kill -9 loses less.
+        found it, asked in several threads. deciding: what decides the pages; None: this thread
+        does. batch_age_s: how long an outcome may wait to be settled with others; less where
+        settling costs little, for a kill -9 loses less.
         """
         self._spider = spider
         self._frontier = frontier
@@ -133,7 +133,7 @@ class Crawl:
         self._counts = Counter(frontier.counts())
         self._outcomes: list[Outcome] = []
         self._applied_at = clock()
-        self._answers: queue.SimpleQueue[_Answer | _Decided] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Answer | _Decided | Exception] = queue.SimpleQueue()
         self._arrived: deque[_Answer] = deque()  # to be decided; their connections are free
         self._undecided = 0  # given to be decided, and not back
         # What a kill -9 can cost. One request at a time means one: that before it is settled.
@@ -236,13 +236,17 @@ class Crawl:
         self, pool: ThreadPoolExecutor, host: _Host, request: Request, *, is_robots: bool = False
     ) -> None:
         host.in_flight += 1
-        known = None if is_robots else self._recall(request)
-        pool.submit(self._fetch, host, request, is_robots, known)
+        pool.submit(self._fetch, host, request, is_robots)
 
-    def _fetch(self, host: _Host, request: Request, is_robots: bool, known: Known | None) -> None:
+    def _fetch(self, host: _Host, request: Request, is_robots: bool) -> None:
         """In a thread of the pool: one fetch, answered through the queue whatever happens."""
         fetch = partial(fetch_following, self._fetcher) if is_robots else self._fetcher.fetch
         result: Response | FetchError
+        try:
+            known = None if is_robots else self._recall(request)
+        except Exception as error:  # of our own storage, and no fault of this address
+            self._answers.put(error)
+            return
         try:
             result = fetch(replace(request, conditions=known.conditions) if known else request)
         except FetchError as error:
@@ -265,8 +269,10 @@ class Crawl:
             self._submit(pool)
             self._receive(self._arrived.popleft())
 
-    def _take_in(self, answer: _Answer | _Decided) -> None:
+    def _take_in(self, answer: _Answer | _Decided | Exception) -> None:
         """Keep what is to be parsed for later; anything else may change how the host is asked."""
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, _Decided):
             self._undecided -= 1
             self._take_note(answer.host, answer.outcome)

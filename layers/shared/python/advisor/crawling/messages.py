@@ -61,6 +61,11 @@ class Request:
         return host_of(self.url)
 
     @property
+    def sku(self) -> str:
+        """The shop's own id of the product that a photo shows."""
+        return self.product_id.partition(":")[2]
+
+    @property
     def key(self) -> str:
         """See `request_key`."""
         return request_key(self.kind, self.url)

@@ -33,6 +33,7 @@ def visit_of(outcome: Outcome, *, at: float) -> Visit:
         headers=outcome.headers,
         body=_hash_of(outcome),
         parsed=outcome.parsed,
+        extension=outcome.photo.extension if outcome.photo else "",
     )
 
 
