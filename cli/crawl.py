@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,7 +27,6 @@ NO_ITEMS_STATUS = 1
 SHOP_DOWN_STATUS = 3
 INTERRUPTED_STATUS = 130
 _HOSTS_SHOWN = 10
-_BATCH_AGE_S = 0.05  # more often than a person can see costs more than it saves
 
 
 class _Crawl(click.Command):
@@ -186,8 +185,8 @@ def command(
         Deciding(chosen, shop=name, settings=settings, beside=settings.concurrency > 1) as deciding,
         _stop_flag() as stopped,
     ):
-        fetcher = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
-        with _progress() as show:
+        asking = Fetcher(AddressPolicy.for_base_url(chosen.base_url), settings=settings)
+        with _progress() as show, closing(folder.keeping_answers(asking)) as fetcher:
             crawl = loop.Crawl(
                 chosen,
                 shop=name,
@@ -199,11 +198,9 @@ def command(
                 on_progress=lambda _: show(crawl),
                 recall=folder.recall,
                 deciding=deciding,
-                batch_age_s=_BATCH_AGE_S,
             )
             crawl.seed()
             reason = crawl.run()
-        fetcher.close()
         folder.end(reason)
         statistics = Statistics.of(folder.frontier.counts())
         figures = {

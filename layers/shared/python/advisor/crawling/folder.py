@@ -6,7 +6,7 @@ DIR/images/<category>/<sku>-<image id>.<ext>
 DIR/crawls.jsonl                    the statistics of each crawl, a line when it ends
 DIR/pages/<ab>/<hash of the body>.gz
 DIR/.crawl/                         frontier.sqlite, ledger.sqlite (the index of pages, too); the
-                                    lines of a re-crawl until it is complete
+                                    lines of a re-crawl until it is complete; the newest answers
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from advisor.crawling.answers import KeptAnswers, forget_answers
 from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.fetch import Fetch
 from advisor.crawling.finish import BUDGETS, COMPLETE, SHOP_DOWN
 from advisor.crawling.ledger import TOO_DEEP, Ledger
 from advisor.crawling.messages import (
@@ -137,6 +139,10 @@ class CrawlFolder:
         known = self.ledger.recall(request.key, spider=self._fingerprint)
         return known if known and self._page_path(known.body).exists() else None
 
+    def keeping_answers(self, fetcher: Fetch) -> Fetch:
+        """The fetcher, which after a kill is not asked again for what it has answered."""
+        return KeptAnswers(fetcher, self._state, waiting=self.frontier.waiting)
+
     def too_deep(self) -> int:
         """How many addresses the crawl found and left out because of its max_depth."""
         return self.ledger.count(self._crawl, TOO_DEEP)
@@ -144,6 +150,7 @@ class CrawlFolder:
     def end(self, reason: str) -> None:
         """Record how the crawl ended; complete new lines take the place of earlier ones."""
         self._close_files()
+        forget_answers(self._state)
         self.ledger.finish(self._crawl, reason)
         self.frontier.set_meta(finish_reason=reason)
         self._settle_lines()
@@ -205,6 +212,7 @@ class CrawlFolder:
             self.frontier.set_meta(finish_reason="")
         else:
             names = {name: identity[name] for name in ("spider", "base_url", "shop")}
+            forget_answers(self._state)
             crawl = self.ledger.begin(started=time.time(), **names)
             self.frontier.reset(**identity, crawl=str(crawl), beside="yes" if meta else "")
         self._crawl = int(self.frontier.meta()["crawl"])

@@ -46,7 +46,7 @@ from advisor.crawling.visits import visit_of
 from advisor.errors import FetchError
 
 _BATCH = 32  # outcomes applied at once: one transaction, a few batch writes
-_BATCH_AGE_S = 1.0  # what a kill -9 can cost: pages fetched again
+_BATCH_AGE_S = 1.0
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
 
@@ -109,8 +109,8 @@ class Crawl:
         Both, and clock, in seconds since the epoch. on_closed: called once, at the end, with why
         it ended and the counters of the whole crawl. recall: a page or photo as an earlier crawl
         found it, asked in several threads. deciding: what decides the pages; None: this thread
-        does. batch_age_s: how long an outcome may wait to be settled with others; less where
-        settling costs little, for a kill -9 loses less.
+        does. batch_age_s: how long an outcome may wait to be settled with others. What is not
+        settled when a worker dies is fetched again, or comes from `KeptAnswers`.
         """
         self._spider = spider
         self._frontier = frontier
@@ -136,7 +136,7 @@ class Crawl:
         self._answers: queue.SimpleQueue[_Answer | _Decided | Exception] = queue.SimpleQueue()
         self._arrived: deque[_Answer] = deque()  # to be decided; their connections are free
         self._undecided = 0  # given to be decided, and not back
-        # What a kill -9 can cost. One request at a time means one: that before it is settled.
+        # One request at a time means one: that before it is settled.
         self._most_unsettled = 1 + 8 * (settings.concurrency - 1)
         self._site = site_of(spider.base_url)
         self.last_failure = ""  # what is to be told of a shop that is down

@@ -140,6 +140,11 @@ class SqliteFrontier:
             )
         return [Request.from_dict(json.loads(text)) for _, text in rows]
 
+    def waiting(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of the requests that are still to do."""
+        with self._lock:
+            return [one for one in requests if self._is_to_do(_digest(one.key))]
+
     def next_due(self, host: str, *, kinds: Collection[Kind]) -> float | None:
         with self._lock:
             found = [
@@ -188,6 +193,10 @@ class SqliteFrontier:
     def _begin(self) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN")
+
+    def _is_to_do(self, digest: bytes) -> bool:
+        row = self._db.execute("SELECT 1 FROM todo WHERE key = ?", (digest,)).fetchone()
+        return row is not None
 
     def _seen(self, digest: bytes) -> bool:
         if digest in self._cache:
