@@ -122,7 +122,8 @@ def command(
 
     `advisor crawl why URL --out DIR` tells whether and why an address was or was not fetched.
 
-    Exit status: 1 if the shop gave no items, 3 if it does not answer, 130 after Ctrl-C.
+    Exit status: 1 if the shop gave no items, 2 for what cannot be used or written (one sentence
+    says what), 3 if the shop does not answer, 130 after Ctrl-C.
 
     \b
     Examples:

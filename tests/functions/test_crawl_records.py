@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,17 @@ from advisor.aws import (
     remote_api,
     remote_crawls,
 )
+from advisor.aws.catalog import CatalogTables
 from advisor.aws.crawl_records import read_batches
 from advisor.aws.crawl_turns import CrawlService
 from advisor.aws.frontier import RunStatus, list_runs, read_run
 from advisor.aws.tokens import Token
 from advisor.crawling import loop
 from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.items import Item
+from advisor.crawling.messages import Page
+from advisor.crawling.spiders.base import ParsedPage
+from advisor.crawling.spiders.schema_org import SchemaOrg
 from advisor.errors import DataError, NotFoundError, UsageError
 from benchmarks.crawl_cost import crawl
 from cli import crawl as cli_crawl
@@ -276,6 +283,81 @@ def test_a_worker_that_dies_loses_no_record_and_writes_no_item_twice(
     assert (run.items, run.photos, run.status) == (30, 30, "finished")
     ids = [item["id"] for item in items_of(run)]
     assert len(ids) == len(set(ids)) == 30
+
+
+class Killed(BaseException):
+    """What a worker's death looks like from within."""
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "failed"])
+def test_a_page_that_breaks_every_turn_is_given_up_and_the_crawl_goes_on(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch, *, killed: bool
+) -> None:
+    parse, put = SchemaOrg.parse, CatalogTables.put_item
+    deaths = []
+
+    def dies(spider: SchemaOrg, page: Page) -> ParsedPage:
+        if killed and page.url.endswith("/p/7"):
+            deaths.append(page.url)
+            raise Killed
+        return parse(spider, page)
+
+    def fails(tables: CatalogTables, item: Item, **more: Any) -> None:
+        if not killed and item.id == "S7":
+            deaths.append(item.id)
+            raise ValueError("no row that the table takes")
+        put(tables, item, **more)
+
+    monkeypatch.setattr(SchemaOrg, "parse", dies)
+    monkeypatch.setattr(CatalogTables, "put_item", fails)
+    monkeypatch.setattr("advisor.crawling.loop.CrawlSettings.backoff_s", lambda *_: 0.01)
+    if killed:
+        release = crawl_turns.release_lease
+        monkeypatch.setattr(
+            crawl_turns,
+            "release_lease",
+            lambda *arguments, in_order: release(*arguments) if in_order else None,
+        )
+    ahead = 0.0
+    with serving(shop_of(30)) as shop:
+        run_id = service.start("schema-org", base_url=shop.url).run_id
+        token = Token(run_id, shop.url.removeprefix("http://"))
+        while read_run("frontier", run_id).status == "running":
+            assert len(deaths) < 10
+            now = replace(service, clock=lambda: time.time() + ahead)  # noqa: B023 (this turn's)
+            with suppress(Killed, ValueError):
+                now.take_turn(token, budget_s=60)
+            ahead += crawl_turns.LEASE_S + 1
+        asked = Counter(shop.asked)
+    run = read_run("frontier", run_id)
+    assert (run.status, run.items, run.photos) == ("finished", 29, 29)
+    assert run.errors_by_reason == {"crash": 1}
+    assert len(deaths) == 1 + CrawlSettings().max_attempts
+    del asked["/p/7"]
+    # One at a time after the first death: no other page is fetched more than once again.
+    assert max(asked.values()) <= 2
+    assert {item["id"] for item in items_of(run)} - {"S7"} == {f"S{at}" for at in range(30)} - {
+        "S7"
+    }
+
+
+def test_a_page_without_end_is_an_error_and_costs_no_other(
+    service: CrawlService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = SchemaOrg.parse
+
+    def endless(spider: SchemaOrg, page: Page) -> ParsedPage:
+        since = time.monotonic()
+        while page.url.endswith("/p/7") and time.monotonic() < since + 30:
+            time.sleep(0.01)
+        return parse(spider, page)
+
+    monkeypatch.setattr(SchemaOrg, "parse", endless)
+    monkeypatch.setattr(crawl_turns, "_PAGE_S", 5.0)
+    with serving(shop_of(12)) as shop:
+        run = finish(service, shop)
+    assert (run.status, run.items) == ("finished", 11)
+    assert run.errors_by_reason == {"spider too slow": 1}
 
 
 def ask(url: str, *options: str) -> str:

@@ -90,6 +90,13 @@ def test_an_item_without_a_required_field_is_dropped_with_the_reason(
     assert len(outcome.items) == 1
 
 
+def test_an_item_whose_id_no_table_could_hold_is_dropped() -> None:
+    items = (replace(HAT, id="\U0001f3a9" * 126), replace(HAT, id="\U0001f3a9" * 125))
+    outcome = _decide(PAGE, _html(), ParsedPage(items))
+    assert outcome.dropped == ("id too long",)
+    assert [len(item.id) for item in outcome.items] == [125]
+
+
 def test_a_spider_that_crashes_costs_the_page_and_nothing_more() -> None:
     outcome = _decide(PAGE, _html(b"<boom>"))
     assert outcome.errors == ("spider KeyError",)

@@ -47,8 +47,8 @@ def _answers(*bodies: str) -> list[tuple[Request, Response]]:
 
 
 @contextmanager
-def _beside(spider: Spider) -> Iterator[Deciding]:
-    with Deciding(spider, shop="corner", settings=SETTINGS, beside=True) as beside:
+def _beside(spider: Spider, *, most_s: float = deciding.MOST_S) -> Iterator[Deciding]:
+    with Deciding(spider, shop="corner", settings=SETTINGS, beside=True, most_s=most_s) as beside:
         yield beside
 
 
@@ -129,11 +129,8 @@ def test_a_page_that_its_process_dies_of_is_tried_again_and_costs_no_other() -> 
     assert os.getpid() not in readers
 
 
-def test_a_page_that_its_spider_comes_to_no_end_with_is_an_error_and_costs_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(deciding, "_MOST_S", 5.0)
-    with _beside(Deadly()) as beside:
+def test_a_page_that_its_spider_comes_to_no_end_with_is_an_error_and_costs_no_other() -> None:
+    with _beside(Deadly(), most_s=5.0) as beside:
         outcomes = _decided(beside, _answers("a", "loop", "b", "c"))
         readers = _readers(outcomes)
         pages = _answers(*"d" * 5)  # the next process has its own time
@@ -168,6 +165,23 @@ def test_on_one_core_pages_are_decided_here(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(deciding, "_cores", lambda: 1)
     with _beside(Deadly()) as beside:
         assert _readers(_decided(beside, _answers("a"))) == {os.getpid()}
+
+
+@pytest.mark.parametrize("endless", ["loop", "loop catching all", "loop matching"])
+def test_on_one_core_too_a_page_without_end_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, endless: str
+) -> None:
+    monkeypatch.setattr(deciding, "_cores", lambda: 1)
+    before = signal.getsignal(signal.SIGALRM)
+    with _beside(Deadly(), most_s=5.0) as beside:
+        outcomes = _decided(beside, _answers("a", endless, "b"))
+    assert {name: one.errors for name, one in outcomes.items()} == {
+        "0": (),
+        "1": ("spider too slow",),
+        "2": (),
+    }
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_has_room_until_the_process_has_enough_to_do() -> None:

@@ -456,6 +456,28 @@ def test_ends_when_minutes_bring_too_few_items(tmp_path: Path) -> None:
     assert crawl_with(0, tmp_path / "all") == finish.PAGE_BUDGET
 
 
+@pytest.mark.parametrize(("late_s", "pages"), [(20, 1), (100, 0)])
+def test_what_comes_long_after_the_deadline_is_left_for_the_next_turn(
+    tmp_path: Path, late_s: int, pages: int
+) -> None:
+    ahead = [0.0]
+
+    def answer(url: str) -> Response:
+        if url.endswith("/slow"):
+            ahead[0] = late_s + 60
+        return _web({"/": listing("/slow"), "/slow": listing()})(url)
+
+    deadline = time.time() + 60
+    with _crawl(
+        tmp_path, FakeWeb(answer), deadline=deadline, clock=lambda: time.time() + ahead[0]
+    ) as (crawl, kept, _):
+        assert crawl.run() == finish.TURN_OVER
+    assert kept.pages == [f"{BASE}/", f"{BASE}/slow"][: 1 + pages]
+    with _crawl(tmp_path, FakeWeb(answer)) as (crawl, kept, frontier):
+        crawl.run()
+        assert frontier.counts()["pages"] == 2
+
+
 def test_redirects_are_left_alone_where_that_is_asked_for(tmp_path: Path) -> None:
     web = FakeWeb(_web({"/": Answer(status=301, headers={"Location": "/new"})}))
     with _crawl(tmp_path, web, settings=CrawlSettings(follow_redirects=False)) as (crawl, _, f):

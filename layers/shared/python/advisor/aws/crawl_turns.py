@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from advisor.aws.careful import Careful
 from advisor.aws.crawl_records import Heading, Recall
 from advisor.aws.crawl_store import CrawlStore, ItemTables
 from advisor.aws.frontier import (
@@ -36,6 +37,7 @@ from advisor.crawling import finish, loop
 from advisor.crawling.addresses import AddressPolicy
 from advisor.crawling.completeness import LostField, lost_fields, shares
 from advisor.crawling.crawl_settings import CrawlSettings
+from advisor.crawling.deciding import Deciding
 from advisor.crawling.fetch import Fetch, Fetcher
 from advisor.crawling.recall import fingerprint
 from advisor.crawling.sitemaps import first_requests
@@ -50,6 +52,7 @@ _LOOK_S = 5.0  # how often a turn looks whether its run was stopped
 # What a worker that dies may have fetched in vain. Each batch costs an object of records and one
 # of items, and a put to S3 costs as much as eight write units of DynamoDB.
 _BATCH_AGE_S = 5.0
+_PAGE_S = 10.0  # for the spider to read one page: a turn that is over has some of them to read
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,10 @@ class CrawlService:
     def _crawl(self, run: RunStatus, lease: Lease, *, deadline: float) -> str:
         spider = make_spider(run.spider, run.base_url)
         settings = _settings(spider, run)
+        asking = self._fetcher(spider, settings)
+        if lease.broken_off:
+            settings = replace(settings, concurrency=1)
+            asking = Careful(asking, table_name=self.frontier_table, lease=lease)
         woken: set[str] = set()
         heading = Heading(
             run_id=run.run_id,
@@ -219,7 +226,7 @@ class CrawlService:
                 on_work=woken.add,
                 clock=self.clock,
             ) as frontier,
-            closing(self._fetcher(spider, settings)) as fetcher,
+            closing(asking) as fetcher,
             CrawlStore(
                 self.bucket,
                 self.tables,
@@ -244,6 +251,7 @@ class CrawlService:
                 ),
                 deadline=deadline,
                 started_at=_seconds(run.started_at),
+                deciding=Deciding(spider, shop=run.shop, settings=settings, most_s=_PAGE_S),
                 batch_age_s=_BATCH_AGE_S,
                 clock=self.clock,
             )

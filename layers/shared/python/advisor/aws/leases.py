@@ -19,6 +19,7 @@ class Lease:
     """The right to ask a host until `until` (epoch seconds). holder: unique to this turn.
 
     broken_off: the turn before did not come to its end; what it wrote last may not be settled.
+    broken_off_at: what it had noted then (`note_request`), "" for nothing.
     """
 
     host: str
@@ -27,6 +28,7 @@ class Lease:
     until: float
     state: HostState
     broken_off: bool = False
+    broken_off_at: str = ""
 
 
 def take_lease(
@@ -40,7 +42,7 @@ def take_lease(
             TableName=table_name,
             Key=_key(host),
             UpdateExpression="SET holder = :holder, run_id = :run, lease_until = :until, "
-            "expires_at = :expires",
+            "expires_at = :expires REMOVE attempt",
             ConditionExpression="attribute_not_exists(lease_until) OR lease_until < :now",
             ExpressionAttributeValues={
                 ":holder": holder,
@@ -61,6 +63,7 @@ def take_lease(
         until=until,
         state=_state(before, now),
         broken_off="holder" in before,
+        broken_off_at=str(before.get("attempt", "")),
     )
 
 
@@ -76,8 +79,13 @@ def release_lease(table_name: str, lease: Lease, *, in_order: bool = True) -> No
 
     in_order: the turn came to its end, and all that it wrote is settled.
     """
-    names = "lease_until, holder, run_id" if in_order else "lease_until, run_id"
+    names = "lease_until, run_id" + (", holder, attempt" if in_order else "")
     _update_if_held(table_name, lease, f"REMOVE {names}", {})
+
+
+def note_request(table_name: str, lease: Lease, attempt: str) -> None:
+    """Note what the turn is at, for the next one, if this one breaks off."""
+    _update_if_held(table_name, lease, "SET attempt = :at", {":at": attempt})
 
 
 def save_host_state(table_name: str, lease: Lease, state: HostState, *, now: float) -> None:

@@ -34,6 +34,7 @@ _MAX_RETRY_AFTER_S = 3600.0
 _MAX_ELEMENTS = 30_000
 _MAX_LINKS = 5_000
 _MAX_PHOTOS = 100  # of one item
+_MAX_ID_BYTES = 500  # no SKU is so long; it is a key of tables, and of a photo's data in S3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,6 +369,8 @@ def _through_stages(
         item = run_stages(one, stages)
         if isinstance(item, Dropped):
             dropped.append(item.reason)
+        elif len(item.id.encode("utf-8", "replace")) > _MAX_ID_BYTES:
+            dropped.append("id too long")
         else:
             items.append(item)
     return tuple(items), tuple(dropped)

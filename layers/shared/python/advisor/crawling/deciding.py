@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import Any, Self
 
 from advisor.crawling.crawl_settings import CrawlSettings
@@ -31,7 +32,7 @@ _MOST_PAGES = 32  # in the hands of the process: enough to work on while the cra
 _MOST_BYTES = 4_000_000
 _PIPE_BYTES = 1 << 20  # what waits in it wakes nobody; 64 KB, as pipes have, hold one page
 _BUFFER_BYTES = 1 << 16
-_MOST_S = 60.0  # for one page; the slowest of the hostile ones takes 2
+MOST_S = 60.0  # for one page; the slowest of the hostile ones takes 2
 _LOOK_S = 0.5
 _MOST_TOLD = 10_000  # links, about 2 MB
 
@@ -75,17 +76,25 @@ class Deciding:
     Of their links, each outcome tells only those that are `Untold`.
 
     A page that its process dies of is to be tried again, as if it had not been answered; one that
-    it is at for more than a minute is an error, and the process is killed; the others are decided
-    by the next process. Without a second core, or for a spider that another
-    process cannot load, all pages are decided here.
+    it is at for more than most_s is an error, and the process is killed; the others are decided
+    by the next process. Without a second core, or for a spider that another process cannot load,
+    all pages are decided here; in the main thread, where there are timers (not on Windows), for no
+    longer than most_s each.
     """
 
     def __init__(
-        self, spider: Spider, *, shop: str, settings: CrawlSettings, beside: bool = False
+        self,
+        spider: Spider,
+        *,
+        shop: str,
+        settings: CrawlSettings,
+        beside: bool = False,
+        most_s: float = MOST_S,
     ) -> None:
         self._decide = partial(decide, spider=spider, shop=shop, settings=settings)
         self._untold = Untold()
         self._settings = settings
+        self._most_s = most_s
         self._lock = Lock()
         self._process: _Process | None = None
         if beside and _cores() > 1:
@@ -93,7 +102,7 @@ class Deciding:
             errors = (pickle.PicklingError, AttributeError, TypeError, OSError)
             with self._lock, suppress(*errors):
                 self._spider = pickle.dumps((spider, shop, settings))
-                self._process = _Process(self._spider, self._on_death)
+                self._process = _Process(self._spider, self._on_death, most_s)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +135,12 @@ class Deciding:
             process.end()
 
     def _decide_here(self, page: Arrived) -> None:
-        page.then(self.decide(page.request, page.response, known=page.known, now=page.now))
+        try:
+            with _for_at_most(self._most_s):
+                outcome = self.decide(page.request, page.response, known=page.known, now=page.now)
+        except _OverdueError:
+            outcome = decide_overdue(page.request)
+        page.then(outcome)
 
     def _on_death(self, process: _Process) -> None:
         with self._lock:
@@ -136,7 +150,7 @@ class Deciding:
             self._process = None
             if process.ready:  # else the next would not start either
                 with suppress(OSError):
-                    self._process = _Process(self._spider, self._on_death)
+                    self._process = _Process(self._spider, self._on_death, self._most_s)
             culprit = pages.pop(0) if process.ready and pages else None
         if culprit and process.overdue:
             culprit.then(decide_overdue(culprit.request))
@@ -149,11 +163,12 @@ class Deciding:
 class _Process:
     """A process that decides, and the threads that talk to it."""
 
-    def __init__(self, spider: bytes, on_death: Callable[[_Process], None]) -> None:
+    def __init__(self, spider: bytes, on_death: Callable[[_Process], None], most_s: float) -> None:
         self.pages: deque[Arrived] = deque()  # given and not told, the oldest is being decided
         self.ready = False
         self.overdue = False  # it was killed for the time it took
         self._since = 0.0  # it is at the oldest page
+        self._most_s = most_s
         self._ended = Event()
         self._on_death = on_death
         self._bytes = 0
@@ -211,10 +226,36 @@ class _Process:
     def _watch(self) -> None:
         """Kill the process when it comes to no end with a page."""
         while not self._ended.wait(_LOOK_S):
-            if self.ready and self.pages and time.monotonic() - self._since > _MOST_S:
+            if self.ready and self.pages and time.monotonic() - self._since > self._most_s:
                 self.overdue = True
                 self._process.kill()
                 return
+
+
+class _OverdueError(BaseException):
+    """A page takes too long; not an Exception, for a spider may catch those and go on."""
+
+
+@contextmanager
+def _for_at_most(seconds: float) -> Iterator[None]:
+    """Let what the block does go on no longer. Raises: _OverdueError."""
+    if current_thread() is not main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _OverdueError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # and again, for who catches even this
+    try:
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # it may have rung in the line above
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _cores() -> int:

@@ -48,6 +48,7 @@ from advisor.errors import FetchError
 _BATCH = 32  # outcomes applied at once: one transaction, a few batch writes
 _BATCH_AGE_S = 1.0
 _DOWN_AFTER = 20  # failures in a row without one answer: the host is down, not the page
+_LATE_S = 45.0  # after its deadline a turn decides no more pages: what ends it must have time
 _IDLE_S = 0.5  # how often the loop looks at the stop flag when nothing happens
 
 
@@ -265,6 +266,8 @@ class Crawl:
             self._take_in(self._answers.get(timeout=0 if ready else self._wait_s()))
             while True:
                 self._take_in(self._answers.get_nowait())
+        if self._clock() > self._deadline + _LATE_S:
+            self._arrived.clear()  # they stay to do
         if self._arrived and self._deciding.has_room():
             self._submit(pool)
             self._receive(self._arrived.popleft())
