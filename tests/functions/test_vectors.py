@@ -263,3 +263,23 @@ def test_a_models_indexes_serve_until_the_next_ones_are_published(
     assert len(there) == 1
     kept = client("s3").list_objects_v2(Bucket="data", Prefix="vectors/")["Contents"]
     assert [one["Key"] for one in kept] == ["vectors/current.json", "vectors/m2/shoes/keys"]
+
+
+def test_an_index_that_is_deleted_can_be_made_again_at_once(tmp_path: Path) -> None:
+    """As after a rollback: what is noted of an index may be younger than the index."""
+    client("s3vectors").create_vector_bucket(vectorBucketName="vectors")
+    client("s3vectors").meta.events.register("after-call.s3vectors.ListIndexes", date_indexes)
+    store = VectorStore("data", tmp_path, keep_s=3600, vectors_arn=BUCKET)
+
+    def publish(version: str) -> StoredIndex:
+        stored = store.store(version, "shoes", [row("a")], before=None)
+        assert stored
+        shoes = {"shoes": stored}
+        store.publish(CurrentIndexes(model_version=version, built_at="-", categories=shoes))
+        return stored
+
+    publish("m1")
+    for _ in range(2):
+        publish("m2")
+    again = store.open(publish("m1"))
+    assert list(again._embeddings([key("a")])) == [key("a")]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -126,8 +126,9 @@ class VectorStore(IndexStore):
         return VectorIndex(self._arn(stored.prefix))
 
     def _remove_others(self, kept: Collection[str]) -> None:
+        # The notes first: what is noted to be in an index is not put there again.
         super()._remove_others(kept)
-        names = {_name(prefix) for prefix in kept}
+        names = {_name(prefix) for prefix in (*kept, *self._noted())}
         pages = client("s3vectors").get_paginator("list_indexes")
         for page in pages.paginate(vectorBucketArn=self.vectors_arn, prefix=_NAME):
             for one in page["indexes"]:
@@ -166,6 +167,13 @@ class VectorStore(IndexStore):
         return frozenset(
             data[start : start + _KEY_BYTES] for start in range(0, len(data), _KEY_BYTES)
         )
+
+    def _noted(self) -> Iterator[str]:
+        """The prefixes of the indexes that something is noted of."""
+        pages = client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=self.root):
+            for one in page.get("Contents", ()):
+                yield one["Key"].removesuffix("keys")
 
     def _note(self, prefix: str, keys: Iterable[bytes]) -> None:
         client("s3").put_object(
