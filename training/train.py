@@ -90,7 +90,8 @@ def run(
     try:
         return _run(images, out, config, cache=cache, say=say, progress=progress)
     except OSError as error:  # no space, no permission
-        raise UsageError(f"a file cannot be read or written: {error}") from error
+        place = error.filename or "a file"
+        raise UsageError(f"{place} cannot be read or written: {error.strerror or error}") from error
 
 
 def train(

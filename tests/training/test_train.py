@@ -200,24 +200,6 @@ def test_a_readable_count_below_the_least_prunes(
     assert not (tmp_path / "out").exists()
 
 
-def test_no_readable_photo_is_one_sentence(cache: Path, tmp_path: Path) -> None:
-    for label in ("a", "b"):
-        (tmp_path / label).mkdir()
-        for number in range(6):
-            (tmp_path / label / f"{number}.jpg").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"none of 12 photos can be read, a/0\.jpg first"):
-        again(tmp_path, tmp_path / "out", cache)
-
-
-def test_copies_of_one_photo_cannot_be_split(cache: Path, tmp_path: Path) -> None:
-    for label, colour in tiny.COLOURS.items():
-        (tmp_path / label).mkdir()
-        for number in range(6):
-            (tmp_path / label / f"{number}.png").write_bytes(tiny.photo(colour))
-    with pytest.raises(DataError, match="no photo can be set aside"):
-        again(tmp_path, tmp_path / "out", cache)
-
-
 def test_a_file_in_the_way_is_one_sentence(photos: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot be written: .*file takes no new folder"):
