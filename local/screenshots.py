@@ -87,13 +87,18 @@ def operations(page: Page) -> None:
         page.wait_for_selector(place, state="attached")
 
 
+def asked_for_a_photo(page: Page) -> None:
+    """The first page, which names what the model knows."""
+    page.wait_for_selector(".known-list", state="attached")
+
+
 def as_it_is(_page: Page) -> None:
     """The page as it opens."""
 
 
 # Name of the picture: the page's address, and what is done on it.
 PICTURES: Final[dict[str, tuple[str, Callable[[Page], None]]]] = {
-    "find": ("index.html", as_it_is),
+    "find": ("index.html", asked_for_a_photo),
     "found": ("index.html", find_by_photo),
     "browse": ("browse.html", as_it_is),
     "search": ("browse.html", narrowed),
@@ -196,6 +201,8 @@ def _picture(browser: Browser, folder: str, name: str, *, size: str, dark: bool)
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
+        has_touch=size == "phone",
+        is_mobile=size == "phone",
         reduced_motion="reduce",
         locale="en-US",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ PATIENCE_MS = 45_000  # a busy machine, a cold function
 DESKTOP, PHONE = SIZES["desktop"], SIZES["phone"]
 # A camera that shows a moving picture, and is allowed without a question.
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+KEPT_AS = "products-advisor.key"  # as web/src/signed.ts names it
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -97,6 +100,11 @@ class Visit:
         self.page.goto(f"{self.folder}/{page}{search}")
         return self.page
 
+    def signed_in(self) -> None:
+        """Have the staff's pages find the key of somebody who has signed in; before `go`."""
+        key = json.dumps({"accessKeyId": "test", "secretAccessKey": "test"})
+        self.page.add_init_script(f"sessionStorage.setItem('{KEPT_AS}', '{key}')")
+
     def forgive(self, text: str) -> None:
         """Forget troubles that the test has made itself; there must be one."""
         kept = [one for one in self.troubles if text not in one]
@@ -140,3 +148,44 @@ def nobody_lists(cloud: Cloud) -> Iterator[None]:
         yield
     finally:
         client("lambda").delete_function_concurrency(FunctionName=name)
+
+
+def file_of(photo: bytes, name: str = "mine.jpg") -> Any:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": photo}
+
+
+def choose(page: Page, photo: bytes) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a photo").click()
+    chooser.value.set_files(file_of(photo))
+
+
+def is_answered(page: Page) -> None:
+    expect(page.locator("#main")).to_have_attribute("data-state", "answered")
+
+
+def answer_with(page: Page, path: str, answer: Any, status: int = 200) -> None:
+    """Have the page see another answer of the service than it would give."""
+    kind = "application/json" if status == 200 else "application/problem+json"
+    page.route(
+        re.compile(path),
+        lambda route: route.fulfill(status=status, content_type=kind, body=json.dumps(answer)),
+    )
+
+
+def hold(page: Page, path: str) -> list[Route]:
+    """Keep the service's answers back; gives the requests that came so far."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(path), keep)
+    return held
+
+
+def wait_until(page: Page, true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not true():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,18 @@ from advisor.catalog.products import PricePoint, Product
 from advisor.crawling.items import Item
 from local.cloud import Cloud
 from local.demo import PHOTO_OF, SHOP_ONE, SHOP_TWO
-from tests.e2e.browsing import DESKTOP, PATIENCE_MS, PHONE, Visit, nobody_lists
+from tests.e2e.browsing import (
+    DESKTOP,
+    PHONE,
+    Visit,
+    answer_with,
+    choose,
+    file_of,
+    hold,
+    is_answered,
+    nobody_lists,
+    wait_until,
+)
 
 MARKUP = '<img src=x onerror="document.title=1"> & <b>Lamp</b> "new"'
 NOW = datetime.now(UTC)
@@ -97,47 +108,6 @@ def goods(browser: Browser, cloud: Cloud) -> Iterator[None]:
         for point in catalog.prices(item.product_id):
             table(cloud["PricesTable"]).delete_item(Key=key | {"observed_at": point.observed_at})
     list_anew(cloud)
-
-
-def file_of(photo: bytes, name: str = "mine.jpg") -> Any:
-    return {"name": name, "mimeType": "image/jpeg", "buffer": photo}
-
-
-def choose(page: Page, photo: bytes) -> None:
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a photo").click()
-    chooser.value.set_files(file_of(photo))
-
-
-def is_answered(page: Page) -> None:
-    expect(page.locator("#main")).to_have_attribute("data-state", "answered")
-
-
-def answer_with(page: Page, path: str, answer: Any, status: int = 200) -> None:
-    """Have the page see another answer of the service than it would give."""
-    kind = "application/json" if status == 200 else "application/problem+json"
-    page.route(
-        re.compile(path),
-        lambda route: route.fulfill(status=status, content_type=kind, body=json.dumps(answer)),
-    )
-
-
-def hold(page: Page, path: str) -> list[Route]:
-    """Keep the service's answers back; gives the requests that came so far."""
-    held: list[Route] = []
-
-    def keep(route: Route) -> None:
-        held.append(route)
-
-    page.route(re.compile(path), keep)
-    return held
-
-
-def wait_until(page: Page, true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not true():
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(50)
 
 
 # --- Find by photo
@@ -270,6 +240,68 @@ def test_an_unsure_model_and_a_thing_that_no_shop_sells_are_honestly_shown(
     expect(page.get_by_role("heading", name="No matching products")).to_be_visible()
 
 
+# Long names, also of scripts from right to left, without spaces, and of one word.
+NAMES = (
+    "Ultraleichter wasserdichter Trekking-Rucksack mit abnehmbarer Regenhülle und Laptopfach",
+    "حقيبة ظهر مقاومة للماء خفيفة الوزن للرحلات الطويلة مع جيب للكمبيوتر المحمول ٤٥ لتر",
+    "超軽量防水トレッキングバックパック取り外し可能レインカバー付きノートパソコン収納",
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+)
+
+
+def offers_of(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+    """As many offers of one product, the cheapest first."""
+    return [
+        suggestion(names[at % len(names)], same=True)["offers"][0]
+        | {"product_id": f"shop{at}:1", "shop": f"{names[at % len(names)][:30]} {at}"}
+        | {"price_minor": 500 + at}
+        for at in range(count)
+    ]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=str)
+def test_long_names_of_any_script_and_two_hundred_offers_keep_their_place(
+    visit: Visit, photo: bytes, size: tuple[int, int]
+) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    best = suggestion(NAMES[1], same=True) | {"match": "gtin", "offers": offers_of(NAMES, 200)}
+    others = [suggestion(name, same=False) for name in NAMES]
+    answer = {"classification": said((NAMES[3], 0.9)), "suggestions": [best, *others]}
+    answer_with(page, "/suggestions$", answer)
+    visit.go("index.html")
+    choose(page, photo)
+    is_answered(page)
+    wider = "document.documentElement.scrollWidth - innerWidth"
+    first = page.locator("article.best")
+    expect(first.locator(".offer:visible")).to_have_count(5)
+    expect(first.locator(".offer.cheapest:visible")).to_have_count(1)
+    expect(first.get_by_role("heading").get_by_role("link")).to_have_attribute("dir", "auto")
+    assert page.evaluate(wider) <= 0
+    first.get_by_text("195 more offers").click()
+    expect(first.locator(".offer:visible")).to_have_count(200)
+    found = {
+        "product_id": "shop0:1", "shop": NAMES[3], "title": NAMES[1], "category": NAMES[3],
+        "description": NAMES[1], "brand": NAMES[2], "url": "", "observed_at": days_ago(0),
+        "photo_urls": [], "match": "gtin", "offers": offers_of(NAMES, 200),
+    }  # fmt: skip
+    answer_with(page, r"/products/[^/]+$", found)
+    answer_with(page, r"/prices$", {"prices": [], "waiting": []})
+    answer_with(page, r"/suggestions\?", {"product": None, "suggestions": []})
+    visit.go("product.html", id="shop0:1")
+    rows = page.locator(".offers-table tbody tr:visible")
+    expect(rows).to_have_count(8)
+    assert page.evaluate(wider) <= 0
+    # Read from the right, at the left edge that everything on the page has.
+    sides = "one => [getComputedStyle(one).direction, getComputedStyle(one).textAlign]"
+    assert page.get_by_role("heading", level=1).evaluate(sides) == ["rtl", "left"]
+    assert visit.findings() == []
+    page.get_by_role("button", name="192 more offers").press("Enter")
+    expect(rows).to_have_count(200)
+    expect(rows.nth(8).get_by_role("link").first).to_be_focused()
+    assert page.evaluate(wider) <= 0
+
+
 def test_a_failure_can_be_tried_again_and_keeps_the_photo(visit: Visit, photo: bytes) -> None:
     page = visit.go("index.html")
     answer_with(page, "/suggestions", {"detail": "no model is published yet"}, status=503)
@@ -281,15 +313,20 @@ def test_a_failure_can_be_tried_again_and_keeps_the_photo(visit: Visit, photo: b
     visit.forgive("503")
 
 
-def test_a_reader_without_a_network_is_told_so(visit: Visit, photo: bytes) -> None:
+def test_a_reader_without_a_network_is_told_so_and_answered_once_it_is_back(
+    visit: Visit, photo: bytes
+) -> None:
     page = visit.go("index.html")
     expect(page.locator(".known-list")).to_be_visible()
     visit.context.set_offline(True)
+    expect(page.locator("#offline")).to_contain_text("You are offline.")
     choose(page, photo)
     expect(page.get_by_role("heading", name="You are offline")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert visit.findings() == []
     visit.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
     is_answered(page)
+    expect(page.locator("#offline")).to_be_empty()
     visit.forgive("ERR_INTERNET_DISCONNECTED")
 
 

@@ -3,7 +3,7 @@ import { type Shown, cards, ghostCards } from "./cards.js";
 import { byId, make } from "./dom.js";
 import { countText, dayText } from "./format.js";
 import { EVERYTHING, type Wanted, priceFault, queryOf, readWanted, searchOf } from "./query.js";
-import { announce, button, empty, fill, trouble } from "./states.js";
+import { announce, button, empty, fill, ghostLines, trouble } from "./states.js";
 import { type Categories, type Listed, type ListedPage, isCategories, isListedPage } from "./types.js";
 
 const PAGE = 24;
@@ -122,7 +122,7 @@ function categoryLink(category: string, text: string, count: number): HTMLElemen
   const link = make(
     "a",
     { attributes: { href } },
-    make("span", { class: "label", text }),
+    make("span", { class: "label", theirs: text }),
     make("span", { class: "count", text: new Intl.NumberFormat().format(count) }),
   );
   if (category === wanted.category) link.setAttribute("aria-current", "true");
@@ -177,10 +177,16 @@ function more(list: HTMLElement, cursor: string): HTMLElement {
   const of = wanted;
   const place = make("div", { class: "more" });
   const next = button("Show more", () => void load(), "quiet");
+  let loading = false; // not `disabled`: the button would lose the focus
   place.append(next);
   async function load(): Promise<void> {
-    next.disabled = true;
+    if (loading) return;
+    loading = true;
     next.textContent = "Loading";
+    if (!next.isConnected) {
+      place.replaceChildren(next);
+      next.focus();
+    }
     try {
       const page = await ask("products", isListedPage, { query: queryOf(of, PAGE, cursor) });
       if (!place.isConnected) return;
@@ -193,7 +199,9 @@ function more(list: HTMLElement, cursor: string): HTMLElement {
       if (page.cursor) place.replaceWith(more(list, page.cursor));
       else place.remove();
     } catch (error) {
-      place.replaceChildren(trouble(error, () => place.replaceWith(more(list, cursor))));
+      loading = false;
+      place.replaceChildren(trouble(error, () => void load()));
+      place.querySelector("button")?.focus();
     }
   }
   return place;
@@ -276,5 +284,5 @@ void fill(
     showForm();
     return make("div", {}, ...categoryPlace.childNodes);
   },
-  { note: "Loading the categories", skeleton: () => make("div", {}) },
+  { note: "Loading the categories", skeleton: () => ghostLines(7) },
 );

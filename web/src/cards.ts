@@ -1,5 +1,6 @@
 import { make } from "./dom.js";
 import { availabilityText, isGone, priceText, productPage, webAddress } from "./format.js";
+import { ghostLines } from "./states.js";
 import type { Offer } from "./types.js";
 
 /** What a card shows of a product. */
@@ -22,7 +23,7 @@ export function cards(products: readonly Shown[]): HTMLElement {
 }
 
 function card(one: Shown): HTMLElement {
-  const link = make("a", { text: one.title, attributes: { href: productPage(one.productId) } });
+  const link = make("a", { theirs: one.title, attributes: { href: productPage(one.productId) } });
   return make(
     "li",
     { class: "card" },
@@ -60,7 +61,7 @@ export function ghostCards(count = 8): HTMLElement {
       "div",
       { class: "ghost-card" },
       make("div", { class: "ghost-photo" }),
-      make("div", { class: "ghost-lines" }, make("i"), make("i")),
+      ghostLines(2),
     );
   return make("div", { class: "cards" }, ...Array.from({ length: count }, ghost));
 }
@@ -82,11 +83,11 @@ export function thumb(photoUrl: string | null, alt = ""): HTMLElement {
 /** The shop's name, as a link to its own page of the product where it has one. */
 export function shopLink(offer: Offer): HTMLElement {
   const address = webAddress(offer.url);
-  if (!address) return make("span", { class: "shop", text: offer.shop });
+  if (!address) return make("span", { class: "shop", theirs: offer.shop });
   const attributes = { href: address, rel: "noopener noreferrer", target: "_blank", title: offer.title };
   return make(
     "a",
-    { class: "shop", text: offer.shop, attributes },
+    { class: "shop", theirs: offer.shop, attributes },
     make("span", { class: "heard", text: " (opens the shop in a new tab)" }),
   );
 }

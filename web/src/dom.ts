@@ -8,6 +8,8 @@ export function byId<E extends Element>(id: string, kind: abstract new () => E):
 export interface Options {
   class?: string;
   text?: string;
+  /** Text of a shop, in place of `text`: its script may run in another direction than the page's. */
+  theirs?: string;
   attributes?: Readonly<Record<string, string>>;
 }
 
@@ -20,6 +22,10 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   const element = document.createElement(tag);
   if (options.class) element.className = options.class;
   if (options.text) element.textContent = options.text;
+  if (options.theirs) {
+    element.textContent = options.theirs;
+    element.dir = "auto";
+  }
   for (const [name, value] of Object.entries(options.attributes ?? {})) {
     element.setAttribute(name, value);
   }

@@ -3,6 +3,7 @@ import { make } from "./dom.js";
 import {
   availabilityText,
   cheapest,
+  countText,
   currenciesOf,
   isGone,
   matchText,
@@ -16,6 +17,7 @@ import { empty } from "./states.js";
 import type { Classification, Label, Offer, Suggestion } from "./types.js";
 
 const LABELS_SHOWN = 4;
+const OFFERS_SHOWN = 5;
 const WORTH_SHOWING = 0.01;
 
 /** The page before a photo is chosen. */
@@ -28,7 +30,7 @@ export function intro(categories: readonly string[]): HTMLElement {
         make(
           "ul",
           { class: "known-list" },
-          ...categories.map((label) => make("li", { class: "label", text: label })),
+          ...categories.map((label) => make("li", { class: "label", theirs: label })),
         ),
       )
     : null;
@@ -57,7 +59,7 @@ export function category(result: Classification): HTMLElement {
   return make(
     "div",
     { class: "category" },
-    make("h2", { class: "verdict label", text: first.label }),
+    make("h2", { class: "verdict label", theirs: first.label }),
     make("p", { class: "note", text: `${percentText(first.probability)} sure` }),
     track(first.probability, "sure"),
     others.length ? make("h3", { class: "over", text: "It may also be" }) : null,
@@ -85,7 +87,7 @@ function bars(labels: readonly Label[]): HTMLElement | null {
       make(
         "li",
         {},
-        make("span", { class: "label", text: label }),
+        make("span", { class: "label", theirs: label }),
         make("span", { class: "percent", text: percentText(probability) }),
         track(probability),
       ),
@@ -145,13 +147,14 @@ function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
   const shops = new Set(one.offers.map((offer) => offer.shop)).size;
   const own = one.offers.find((offer) => offer.title === one.title) ?? one.offers[0];
   const name = own
-    ? make("a", { text: one.title, attributes: { href: productPage(own.product_id) } })
-    : one.title;
+    ? make("a", { theirs: one.title, attributes: { href: productPage(own.product_id) } })
+    : make("span", { theirs: one.title });
+  const rows = one.offers.map((offer, at) => row(offer, marked.has(at), several));
   const note = [
     matchText(one.match, shops),
     saving ? `${priceText(saving.minor, saving.currency)} apart` : "",
     several ? "prices in different currencies are not compared" : "",
-  ];
+  ].filter(Boolean);
   return make(
     "article",
     { class: `product ${rank}` },
@@ -161,9 +164,21 @@ function product(one: Suggestion, rank: "best" | "other"): HTMLElement {
       { class: "facts" },
       make("h4", {}, name),
       make("p", { class: "note", text: similarityText(one.similarity) }),
-      make("ul", { class: "offers" }, ...one.offers.map((offer, at) => row(offer, marked.has(at), several))),
-      make("p", { class: "note", text: note.filter(Boolean).join(" · ") }),
+      make("ul", { class: "offers" }, ...rows.slice(0, OFFERS_SHOWN)),
+      further(rows.slice(OFFERS_SHOWN)),
+      note.length ? make("p", { class: "note", text: note.join(" · ") }) : null,
     ),
+  );
+}
+
+/** The dearer offers of what many shops sell, folded. */
+function further(rows: readonly HTMLElement[]): HTMLElement | null {
+  if (rows.length === 0) return null;
+  return make(
+    "details",
+    {},
+    make("summary", { text: countText(rows.length, "more offer", "more offers") }),
+    make("ul", { class: "offers" }, ...rows),
   );
 }
 

@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 import * as view from "./find-view.js";
 import { countText, percentText } from "./format.js";
 import { prepare } from "./photo.js";
-import { announce, trouble, troubleOf, waiting } from "./states.js";
+import { announce, ghostRows, onceOnline, trouble, troubleOf, waiting } from "./states.js";
 import { type Answer, isAnswer, isModel } from "./types.js";
 
 const SLOW_MS = 5_000;
@@ -105,7 +105,7 @@ async function categories(): Promise<string[]> {
 function busy(note: string): void {
   const shown = answerPlace.querySelector(".waiting .note");
   if (page.dataset["state"] === "busy" && shown) shown.textContent = note;
-  else show("busy", waiting(note));
+  else show("busy", waiting(note, ghostRows(), "said"));
   announce(note);
 }
 
@@ -122,8 +122,10 @@ function tell({ classification, suggestions }: Answer): void {
 
 function tellTrouble(error: unknown, photo: Blob | null): void {
   const told = troubleOf(error);
-  show("trouble", trouble(told, photo ? () => void answer(photo) : null));
+  const again = photo ? () => void answer(photo) : null;
+  show("trouble", trouble(told, again));
   announce(told.text);
+  if (again) onceOnline(again, current.signal);
 }
 
 function take(files: Iterable<File> | null | undefined): void {

@@ -2,6 +2,7 @@ import type { Match, Offer } from "./types.js";
 
 const NOT_TO_BE_HAD = "out_of_stock";
 const OLD_DAYS = 30;
+const A_DAY = "2026-11-22";
 
 /** Whether an offer of this availability cannot be bought. */
 export function isGone(availability: string): boolean {
@@ -97,9 +98,9 @@ export function similarityText(similarity: number): string {
   return "Looks a little similar";
 }
 
-/** Why offers of several shops are held to be one product. */
+/** Why offers of several shops are held to be one product; empty for one shop. */
 export function matchText(match: Match, shops: number): string {
-  if (shops < 2) return "In one shop";
+  if (shops < 2) return "";
   const where = `In ${shops} shops`;
   if (match === "gtin") return `${where}, matched by barcode number`;
   if (match === "mpn") return `${where}, matched by model number`;
@@ -126,6 +127,11 @@ export function dayText(iso: string, locale?: string): string {
   return dateText(iso, { dateStyle: "medium" }, locale);
 }
 
+/** As `dayText`, without the year. */
+export function shortDayText(iso: string, locale?: string): string {
+  return dateText(iso, { month: "short", day: "numeric" }, locale);
+}
+
 /** The day and the time of day, as `dayText`. */
 export function timeText(iso: string, locale?: string): string {
   return dateText(iso, { dateStyle: "medium", timeStyle: "short" }, locale);
@@ -134,7 +140,8 @@ export function timeText(iso: string, locale?: string): string {
 function dateText(iso: string, options: Intl.DateTimeFormatOptions, locale?: string): string {
   const time = new Date(iso);
   if (Number.isNaN(time.getTime())) return "";
-  return new Intl.DateTimeFormat(locale, options).format(time);
+  const zone = iso.length === A_DAY.length ? { timeZone: "UTC" } : {}; // a day is that day everywhere
+  return new Intl.DateTimeFormat(locale, { ...options, ...zone }).format(time);
 }
 
 /** Whether what was seen then may be no more: longer ago than crawls are apart. */

@@ -4,12 +4,14 @@ import type { Evaluation } from "./operations-types.js";
 
 const MOST_CELLS = 24; // categories beyond which a matrix is no picture any more
 const MOST_MISTAKES = 8;
+const COLUMNS = ["Test photos", "Found", "Right when said"];
+const CONFIDENCE = 0.95; // of the interval in a bundle
 
 /** The model in use: how good it is, by category, and what it takes for what. */
 export function modelShown(model: Evaluation): HTMLElement {
   const interval = model.accuracy_interval;
   const within = interval
-    ? ` (${shareText(interval[0])} to ${shareText(interval[1])} with 95 % confidence)`
+    ? ` (${shareText(interval[0])} to ${shareText(interval[1])} with ${shareText(CONFIDENCE)} confidence)`
     : "";
   return make(
     "div",
@@ -57,7 +59,14 @@ function mistakes({ confusion, labels }: Evaluation): HTMLElement | null {
       "ul",
       { class: "list" },
       ...found.map(([is, said, count]) =>
-        make("li", { text: `${labels[is] ?? ""}, taken for ${labels[said] ?? ""}: ${countText(count, "photo", "photos")}` }),
+        make(
+          "li",
+          {},
+          make("span", { class: "label", theirs: labels[is] ?? "" }),
+          " taken for ",
+          make("span", { class: "label", theirs: labels[said] ?? "" }),
+          make("span", { class: "note", text: ` ${countText(count, "photo", "photos")}` }),
+        ),
       ),
     ),
   );
@@ -81,15 +90,19 @@ function matrix({ confusion, labels }: Evaluation): HTMLElement {
     scroll(
       "Confusion matrix",
       table(
-        ["", ...labels.map((text) => make("span", { text }))],
-        labels.map((text, is) =>
-          make("tr", {}, make("th", { text, attributes: { scope: "row" } }), ...labels.map((_, said) => cell(is, said))),
+        ["", ...labels.map((theirs) => make("span", { class: "label", theirs }))],
+        labels.map((label, is) =>
+          make("tr", {}, rowName(label), ...labels.map((_, said) => cell(is, said))),
         ),
         { class: "matrix" },
         make("caption", { class: "note", text: "Each row is what the photos show, each column what the model says." }),
       ),
     ),
   );
+}
+
+function rowName(label: string): HTMLElement {
+  return make("th", { attributes: { scope: "row" } }, make("span", { class: "label", theirs: label }));
 }
 
 function perClass({ per_class }: Evaluation): HTMLElement {
@@ -99,7 +112,7 @@ function perClass({ per_class }: Evaluation): HTMLElement {
     make(
       "tr",
       {},
-      make("th", { text: label, attributes: { scope: "row" } }),
+      rowName(label),
       make("td", { class: "number", text: String(one.count) }),
       share(one.recall),
       share(one.precision),
@@ -109,6 +122,6 @@ function perClass({ per_class }: Evaluation): HTMLElement {
     "details",
     { class: "more" },
     make("summary", { text: "By category" }),
-    scroll("By category", table(["Category", "Test photos", "Found", "Right when said"], rows)),
+    scroll("By category", table(["Category", ...COLUMNS.map((text) => make("span", { class: "number", text }))], rows)),
   );
 }

@@ -5,10 +5,18 @@ import { countText, timeText, webAddress } from "./format.js";
 import { modelShown } from "./model-view.js";
 import { type Run, isDays, isEvaluation, isRun, isRuns, isWhy } from "./operations-types.js";
 import { askSigned, signIn } from "./signed.js";
-import { announce, button, empty, fill, troubleOf } from "./states.js";
+import { announce, button, empty, fill, ghostFigure, troubleOf } from "./states.js";
 
 const LOOK_AGAIN_MS = 4_000;
 const DAYS = "30";
+/** What is counted of a crawl, and its name. */
+const FIGURES = [
+  ["pages", "Pages"],
+  ["items", "Items"],
+  ["photos", "Photos"],
+  ["errors", "Errors"],
+  ["todo", "To do"],
+] as const;
 
 const modelPlace = byId("model", HTMLElement);
 const crawlsPlace = byId("crawls", HTMLElement);
@@ -23,6 +31,7 @@ let again: ReturnType<typeof setTimeout> | undefined;
 function loadModel(): void {
   void fill(modelPlace, (signal) => ask("model/evaluation", isEvaluation, { signal }), modelShown, {
     note: "Looking up the model",
+    skeleton: ghostFigure,
     instead: ({ status }) =>
       status === 503
         ? empty("No model is in use yet", "One is as soon as it is trained and published.")
@@ -43,10 +52,11 @@ function crawlsShown(runs: readonly Run[]): Node {
     again = setTimeout(lookAgain, LOOK_AGAIN_MS);
   }
   if (!runs.length) {
-    return empty("No crawls yet", "`advisor crawl SPIDER --remote start` starts one, or a schedule.");
+    const command = make("code", { text: "advisor crawl SPIDER --remote start" });
+    return empty("No crawls yet", make("span", {}, "A schedule starts them, or ", command, "."));
   }
-  const names = ["Shop", "State", "Pages", "Items", "Photos", "Errors", "To do", ""];
-  return scroll("Crawls", table(names, runs.map(runShown)));
+  const names = ["Shop", "State", ...FIGURES.map(([, name]) => make("span", { class: "number", text: name })), ""];
+  return scroll("Crawls", table(names, runs.map(runShown), { class: "runs" }));
 }
 
 /** Again when the reader looks, and is not about to press something. */
@@ -57,7 +67,13 @@ function lookAgain(): void {
 }
 
 function runShown(run: Run): HTMLTableRowElement {
-  const number = (value: number) => make("td", { class: "number", text: new Intl.NumberFormat().format(value) });
+  const figure = ([key, name]: (typeof FIGURES)[number]) =>
+    make(
+      "td",
+      // The name stands beside the number where the table is too narrow for columns.
+      { class: "number", attributes: { "data-name": name.toLowerCase() } },
+      key === "errors" ? reasons(run) : new Intl.NumberFormat().format(run[key]),
+    );
   const why = run.finish_reason === run.status ? "" : run.finish_reason;
   const state = why ? `${run.status}: ${why}` : run.status;
   return make(
@@ -66,15 +82,11 @@ function runShown(run: Run): HTMLTableRowElement {
     make(
       "th",
       { attributes: { scope: "row" } },
-      run.shop,
+      make("span", { theirs: run.shop }),
       make("span", { class: "over", text: timeText(run.started_at) }),
     ),
     make("td", {}, make("span", { class: `state ${run.status}`, text: state })),
-    number(run.pages),
-    number(run.items),
-    number(run.photos),
-    make("td", { class: "number" }, reasons(run)),
-    number(run.todo),
+    ...FIGURES.map(figure),
     make("td", {}, ways(run)),
   );
 }
@@ -89,7 +101,7 @@ function reasons(run: Run): Node {
   return make(
     "details",
     {},
-    make("summary", {}, `${run.errors}`, make("span", { class: "heard", text: ` errors of ${run.shop}, by reason` })),
+    make("summary", {}, new Intl.NumberFormat().format(run.errors), make("span", { class: "heard", text: ` errors of ${run.shop}, by reason` })),
     make("ul", { class: "reasons" }, ...told.map((text) => make("li", { text }))),
   );
 }
@@ -150,7 +162,7 @@ function loadDays(): void {
       days.length
         ? daysShown(days)
         : empty("No photos yet", `None was classified in the last ${countText(Number(DAYS), "day", "days")}.`),
-    { note: "Looking up the days" },
+    { note: "Looking up the days", skeleton: ghostFigure },
   );
 }
 

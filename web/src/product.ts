@@ -17,7 +17,7 @@ import {
   similarityText,
 } from "./format.js";
 import { figuresOf, inOneCurrency } from "./history.js";
-import { announce, empty, fill } from "./states.js";
+import { announce, button, empty, fill, ghostFigure, ghostLines } from "./states.js";
 import {
   type Like,
   type Match,
@@ -32,6 +32,7 @@ import {
 } from "./types.js";
 
 const SIMILAR = 10;
+const OFFERS_SHOWN = 8;
 
 const productPlace = byId("product", HTMLElement);
 const historyPart = byId("history-part", HTMLElement);
@@ -63,8 +64,8 @@ function showProduct(found: Product): HTMLElement {
     make(
       "div",
       {},
-      make("p", { class: "over label", text: found.category }),
-      make("h1", { text: found.title }),
+      make("p", { class: "over label", theirs: found.category }),
+      make("h1", { theirs: found.title }),
       make("p", { class: "note", text: [found.brand, `sold by ${found.shop}`].filter(Boolean).join(" · ") }),
       oldNote(found),
       offers,
@@ -84,7 +85,7 @@ function oldNote(found: Product): HTMLElement | null {
 
 function described(text: string): HTMLElement | null {
   if (!text.trim()) return null;
-  const whole = make("p", { class: "description", text });
+  const whole = make("p", { class: "description", theirs: text });
   if (text.length < 400) return whole;
   return make("details", { class: "long" }, make("summary", { text: "Description" }), whole);
 }
@@ -116,23 +117,36 @@ function offersOf(found: Product, alike: Like | null): HTMLElement {
   const marked = cheapest(offers);
   const several = currenciesOf(offers).length > 1;
   const shops = new Set(offers.map((offer) => offer.shop)).size;
+  const rows = offers.map((offer, at) => offerRow(offer, marked.has(at), several));
+  const note = [
+    matchText(more.length ? matchOfAll(found, alike) : found.match, shops),
+    several ? "prices in different currencies are not ranked against each other" : "",
+  ].filter(Boolean);
   return make(
     "div",
     {},
     table(
       ["Shop", "Availability", "Last seen", "Price"],
-      offers.map((offer, at) => offerRow(offer, marked.has(at), several)),
+      rows,
       { class: "offers-table" },
       make("caption", { class: "heard", text: "What each shop asks for it" }),
     ),
-    make("p", {
-      class: "note",
-      text: [
-        matchText(more.length ? matchOfAll(found, alike) : found.match, shops),
-        several ? "prices in different currencies are not ranked against each other" : "",
-      ].filter(Boolean).join(" · "),
-    }),
+    dearer(rows.slice(OFFERS_SHOWN)),
+    note.length ? make("p", { class: "note", text: note.join(" · ") }) : null,
   );
+}
+
+/** The button that shows the dearer offers of what many shops sell, hidden until then. */
+function dearer(rows: readonly HTMLTableRowElement[]): HTMLElement | null {
+  const [first] = rows;
+  if (!first) return null;
+  for (const row of rows) row.hidden = true;
+  const all = button(countText(rows.length, "more offer", "more offers"), () => {
+    for (const row of rows) row.hidden = false;
+    all.remove();
+    first.querySelector<HTMLElement>("a")?.focus();
+  }, "plain");
+  return all;
 }
 
 /** What all the offers were matched by, where the photo and the name found each of them. */
@@ -145,7 +159,7 @@ function matchOfAll(found: Product, alike: Like | null): Match {
 function offerRow(offer: Offer, isCheapest: boolean, several: boolean): HTMLTableRowElement {
   const other = offer.product_id !== id && offer.title !== product?.title;
   const name = other
-    ? make("a", { class: "other-name", text: offer.title, attributes: { href: productPage(offer.product_id) } })
+    ? make("a", { class: "other-name", theirs: offer.title, attributes: { href: productPage(offer.product_id) } })
     : null;
   const stock = make("td", { class: "stock", text: availabilityText(offer.availability) || "Not said" });
   stock.classList.toggle("gone", isGone(offer.availability));
@@ -296,7 +310,7 @@ function ghost(): HTMLElement {
     "div",
     { class: "columns" },
     make("div", { class: "ghost-photo" }),
-    make("div", { class: "ghost-lines" }, make("i"), make("i"), make("i")),
+    ghostLines(5),
   );
 }
 
@@ -319,7 +333,7 @@ if (!id) {
       return found;
     },
     showHistory,
-    { note: "Loading the prices", skeleton: () => make("div", { class: "ghost-photo wide" }) },
+    { note: "Loading the prices", skeleton: ghostFigure },
   );
   void fill(
     likePlace,

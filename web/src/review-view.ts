@@ -104,9 +104,9 @@ function named(title: string, url: string, shop: string): HTMLElement {
   const name = title || "A product that is gone";
   const address = webAddress(url);
   const shown = address
-    ? make("a", { text: name, attributes: { href: address, rel: "noreferrer", target: "_blank" } })
-    : make("span", { text: name });
-  return make("span", {}, shown, shop ? make("span", { class: "over", text: ` ${shop}` }) : null);
+    ? make("a", { theirs: name, attributes: { href: address, rel: "noreferrer", target: "_blank" } })
+    : make("span", { theirs: name });
+  return make("span", {}, shown, shop ? make("span", { class: "over of", theirs: shop }) : null);
 }
 
 function choice(text: string, key: string, press: () => void, more = ""): HTMLElement {
@@ -115,7 +115,7 @@ function choice(text: string, key: string, press: () => void, more = ""): HTMLEl
   made.setAttribute("aria-keyshortcuts", key);
   made.append(
     make("kbd", { text: key, attributes: { "aria-hidden": "true" } }),
-    make("span", { class: "label", text }),
+    make("span", { class: "label", theirs: text }),
     more ? make("span", { class: "note", text: more }) : "",
   );
   return made;

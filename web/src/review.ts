@@ -13,7 +13,7 @@ import {
   isUndone,
 } from "./review-types.js";
 import { askSigned, signIn } from "./signed.js";
-import { announce, button, empty, fill, troubleOf } from "./states.js";
+import { announce, button, empty, fill, ghostLines, troubleOf } from "./states.js";
 
 const PAGE = "50";
 const LISTED = "8";
@@ -51,7 +51,7 @@ function load(): void {
     place,
     (signal) => (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal)),
     current,
-    { note: "Looking up what waits" },
+    { note: "Looking up what waits", skeleton: ghostTask },
   );
   loadDecided();
 }
@@ -66,6 +66,10 @@ async function loadMatches(signal: AbortSignal): Promise<void> {
   const found = await askSigned("reviews/matches", isDoubtfulMatches, { query: { limit: PAGE }, signal });
   tasks = found.matches.map((about) => ({ kind: "match", about }));
   ({ waiting } = found);
+}
+
+function ghostTask(): HTMLElement {
+  return make("div", { class: "ghost-task" }, make("div", { class: "ghost-photo" }), ghostLines(6));
 }
 
 /** The first of what waits, or that nothing does. */

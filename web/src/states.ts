@@ -5,30 +5,46 @@ const SLOW_MS = 5_000;
 const SLOW = "Still loading. The first request after a quiet while takes longer.";
 const SKELETON_ROWS = 3;
 
-/** What stands in a place while its content is on its way: a word, and shapes of what will come. */
-export function waiting(note: string, skeleton: HTMLElement = ghostRows()): HTMLElement {
+/**
+ * What stands in a place while its content is on its way: shapes of what will come, and a word,
+ * which is read aloud; kind: "said", it is seen too; "slow", it is seen above the shapes, which
+ * it does not move.
+ */
+export function waiting(note: string, skeleton: HTMLElement, kind: "" | "said" | "slow" = ""): HTMLElement {
   skeleton.setAttribute("aria-hidden", "true");
-  return make("div", { class: "waiting" }, make("p", { class: "note", text: note }), skeleton);
+  const word = make("p", { class: kind ? "note" : "heard", text: note });
+  return make("div", { class: `waiting ${kind}`.trim() }, word, skeleton);
 }
 
-function ghostRows(): HTMLElement {
+/** The shapes of lines of text that are on their way. */
+export function ghostLines(count = SKELETON_ROWS): HTMLElement {
+  return make("div", { class: "ghost-lines" }, ...Array.from({ length: count }, () => make("i")));
+}
+
+/** The shapes of a few words and the picture below them. */
+export function ghostFigure(): HTMLElement {
+  return make("div", {}, ghostLines(2), make("div", { class: "ghost-photo wide" }));
+}
+
+/** The shapes of photos with what is said of them beside. */
+export function ghostRows(): HTMLElement {
   const row = () =>
     make(
       "div",
       { class: "ghost" },
       make("div", { class: "ghost-photo" }),
-      make("div", { class: "ghost-lines" }, make("i"), make("i"), make("i")),
+      ghostLines(),
     );
   return make("div", {}, ...Array.from({ length: SKELETON_ROWS }, row));
 }
 
 /** Nothing to show, and what the reader can do about it. */
-export function empty(title: string, detail: string, ...ways: Node[]): HTMLElement {
+export function empty(title: string, detail: string | Node, ...ways: Node[]): HTMLElement {
   return make(
     "div",
     { class: "told" },
     make("h2", { text: title }),
-    make("p", { class: "lead", text: detail }),
+    make("p", { class: "lead" }, detail),
     ways.length ? make("div", { class: "actions" }, ...ways) : null,
   );
 }
@@ -36,7 +52,7 @@ export function empty(title: string, detail: string, ...ways: Node[]): HTMLEleme
 /** What went wrong, with a button that tries again where that may help. */
 export function trouble(error: unknown, retry: (() => void) | null): HTMLElement {
   const { title, detail, lasting } = troubleOf(error);
-  return empty(title, detail, ...(retry && !lasting ? [button("Try again", retry)] : []));
+  return empty(title, detail, ...(retry && !lasting ? [button("Try again", retry, "quiet")] : []));
 }
 
 /** The error as one for the reader; an unexpected one is logged too. */
@@ -51,6 +67,20 @@ export function button(text: string, press: () => void, kind = "primary"): HTMLB
   made.type = "button";
   made.addEventListener("click", press);
   return made;
+}
+
+/** Do it again once the reader is back online, if they are not, unless `signal` says stop. */
+export function onceOnline(again: () => void, signal: AbortSignal): void {
+  if (!navigator.onLine) addEventListener("online", again, { once: true, signal });
+}
+
+/** Put content in place of what stands there; where the focus was in that, it stays in the place. */
+function put(place: HTMLElement, content: Node): void {
+  const focused = place.contains(document.activeElement) && document.activeElement !== place;
+  place.replaceChildren(content);
+  if (!focused || place.contains(document.activeElement)) return;
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
 }
 
 /** Tell a screen reader, politely. */
@@ -83,29 +113,29 @@ export async function fill<T>(
   show: (found: T) => Node,
   filling: Filling = {},
 ): Promise<void> {
-  const { note = "Loading", skeleton, keep = false, instead } = filling;
+  const { note = "Loading", skeleton = ghostLines, keep = false, instead } = filling;
   running.get(place)?.abort();
   const mine = new AbortController();
   running.set(place, mine);
   const again = () => void fill(place, work, show, filling);
   place.setAttribute("aria-busy", "true");
-  if (!keep || !filled.has(place)) place.replaceChildren(waiting(note, skeleton?.()));
+  if (!keep || !filled.has(place)) put(place, waiting(note, skeleton()));
   const slow = setTimeout(() => {
-    place.replaceChildren(waiting(SLOW, skeleton?.()));
+    put(place, waiting(SLOW, skeleton(), "slow"));
     announce(SLOW);
   }, SLOW_MS);
   try {
     const content = show(await work(mine.signal));
     if (mine.signal.aborted) return;
-    place.replaceChildren(content);
+    put(place, content);
     filled.add(place);
   } catch (error) {
     if (mine.signal.aborted) return;
     const told = troubleOf(error);
-    place.replaceChildren(instead?.(told) ?? trouble(told, again));
+    put(place, instead?.(told) ?? trouble(told, again));
     filled.delete(place);
     announce(told.text);
-    if (!navigator.onLine) addEventListener("online", again, { once: true, signal: mine.signal });
+    onceOnline(again, mine.signal);
   } finally {
     clearTimeout(slow);
     if (!mine.signal.aborted) place.removeAttribute("aria-busy");

@@ -12,6 +12,7 @@ import {
   priceText,
   productPage,
   sentenceOf,
+  shortDayText,
   shareText,
   spread,
   timeText,
@@ -91,6 +92,10 @@ test("a product's page is named by its id, whatever is in it", () => {
 test("a time is shown as its day, and what is no time as nothing", () => {
   assert.equal(dayText("2026-11-01T10:00:00+00:00", "en"), "Nov 1, 2026");
   assert.equal(dayText("yesterday"), "");
+  process.env.TZ = "America/New_York"; // where the day begins later
+  assert.equal(dayText("2026-11-01", "en"), "Nov 1, 2026");
+  assert.equal(shortDayText("2026-11-01", "en"), "Nov 1");
+  delete process.env.TZ;
   assert.equal(timeText("2026-11-01T10:05:00", "en-GB"), "1 Nov 2026, 10:05");
   assert.equal(timeText("yesterday"), "");
   const now = Date.parse("2026-11-22T00:00:00Z");
