@@ -108,6 +108,7 @@ PICTURES: Final[dict[str, tuple[str, Callable[[Page], None]]]] = {
     "sign-in": ("review.html", as_it_is),
     "review-photos": ("review.html", something_to_review),
     "review-matches": ("review.html#matches", something_to_review),
+    "review-categories": ("review.html#categories", something_to_review),
     "operations": ("operations.html", operations),
 }
 

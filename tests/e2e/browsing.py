@@ -28,6 +28,9 @@ FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 
 KEPT_AS = "products-advisor.key"  # as web/src/signed.ts names it
 
+# What a shop may call its goods.
+MARKUP = '<img src=x onerror="document.title=1"> & <b>Lamp</b> "new"'
+
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -17,13 +17,13 @@ from advisor.aws.clients import table
 from advisor.aws.days import DayTable
 from advisor.aws.doubts import DoubtStore
 from advisor.aws.labels import LabelRow, LabelTable
-from advisor.aws.reviews import MATCH, PHOTO, ReviewTable
+from advisor.aws.reviews import CATEGORY, MATCH, PHOTO, ReviewTable
 from advisor.catalog.doubts import Doubt
-from advisor.catalog.pins import match_id
+from advisor.catalog.pins import category_id, match_id
 from advisor.vision.classification import Classification, Label
 from local.cloud import Cloud
 from local.demo import SHOP_ONE, SHOP_TWO, Demo
-from tests.e2e.browsing import DESKTOP, PHONE, Visit, nobody_lists
+from tests.e2e.browsing import DESKTOP, MARKUP, PHONE, Visit, answer_with, nobody_lists
 
 KEPT = {"kind": "photo", "about": "-", "said": "-", "by": "-", "at": "", "seen": {}}
 RUNNING = {
@@ -40,7 +40,7 @@ def reviews(cloud: Cloud) -> Iterator[ReviewTable]:
     """The decisions; those that the tests leave are taken away."""
     reviews = ReviewTable(cloud["ReviewsTable"])
     yield reviews
-    for kind in (PHOTO, MATCH):
+    for kind in (PHOTO, MATCH, CATEGORY):
         for one in list(reviews.all(kind)):
             reviews.remove(kind, one.about)
 
@@ -316,6 +316,84 @@ def test_a_doubtful_match_is_decided_by_one_key(
     expect(page.get_by_role("heading", name="Nothing to review")).to_be_visible()
     decision = reviews.get(MATCH, known)
     assert decision and decision.said == "same"
+
+
+def test_a_shops_category_is_pinned_with_its_evidence_in_sight_and_unpinned(
+    visit: Visit, cloud: Cloud, reviews: ReviewTable
+) -> None:
+    visit.signed_in()
+    page = visit.go("review.html")
+    page.get_by_role("link", name="Categories").click()
+    rows = page.locator(".mapping")
+    mapped = DoubtStore(cloud["DataBucket"]).mapped()
+    expect(rows).to_have_count(len(mapped))
+    for shop in (SHOP_ONE, SHOP_TWO):
+        expect(rows.filter(has_text=shop).first).to_be_visible()
+    one = next(one for one in mapped if one.shop == SHOP_ONE and one.evidence)
+    row = rows.filter(has_text=SHOP_ONE).filter(
+        has=page.get_by_role("heading", name=one.category, exact=True)
+    )
+    expect(row.locator(".bars li").first).to_contain_text(one.evidence[0].label)
+    expect(row.locator(".bars li").first).to_contain_text(re.compile(r"\d+% of \d+ product"))
+    assert visit.findings() == []
+    said = row.get_by_role("combobox", name=f"What {one.category} of {SHOP_ONE} is")
+    expect(said).to_have_value(one.unified)
+    said.fill(" things  to play with")
+    said.press("Enter")
+    expect(row.locator(".tag")).to_have_text("Pinned")
+    expect(row.get_by_role("button", name="Unpin")).to_be_focused()
+    expect(row).to_contain_text(f"Listed as “{one.unified}” until the list is made anew")
+    known = category_id(SHOP_ONE, one.category)
+    decision = reviews.get(CATEGORY, known)
+    assert decision and decision.said == "things to play with"
+    expect(page.locator("#decided li").first).to_contain_text("is things to play with")
+    assert visit.findings() == []
+    page.reload()
+    expect(row.locator(".tag")).to_have_text("Pinned")
+    row.get_by_role("button", name="Unpin").click()
+    expect(said).to_have_value(one.unified)
+    assert reviews.get(CATEGORY, known) is None
+    row.get_by_role("button", name="Pin").click()
+    expect(row.locator(".tag")).to_have_text("Pinned")
+    page.keyboard.press("u")  # takes the last one back
+    expect(row.locator(".tag")).to_have_count(0)
+    assert reviews.get(CATEGORY, known) is None
+    said.press("Enter")
+    page.get_by_role("button", name=re.compile("^Undo: ")).first.click()
+    expect(page.locator("#decided")).to_have_text("Nothing yet.")
+    assert reviews.get(CATEGORY, known) is None
+    expect(row.locator(".tag")).to_have_count(0)
+
+
+def test_a_pin_that_cannot_be_kept_is_told_in_its_row(visit: Visit) -> None:
+    visit.signed_in()
+    page = visit.go("review.html#categories")
+    row = page.locator(".mapping").first
+    expect(row).to_be_visible()
+    page.route(re.compile("/reviews/categories$"), lambda route: route.abort())
+    row.get_by_role("button", name="Pin").click()
+    expect(row.get_by_role("alert")).to_contain_text("The service cannot be reached.")
+    expect(row.locator(".tag")).to_have_count(0)
+    visit.forgive("ERR_FAILED")
+
+
+def test_categories_before_a_first_crawl_and_more_of_them_than_are_shown(visit: Visit) -> None:
+    visit.signed_in()
+    answer_with(visit.page, r"/reviews/categories\?", {"categories": [], "count": 0, "names": []})
+    page = visit.go("review.html#categories")
+    expect(page.get_by_role("heading", name="No categories yet")).to_be_visible()
+    page.unroute_all()
+    one = {
+        "category_id": "0" * 32, "shop": "bazaar", "category": MARKUP, "unified": MARKUP,
+        "listed": MARKUP, "share": 0.0, "pinned": False, "evidence": [],
+    }  # fmt: skip
+    answer_with(
+        page, r"/reviews/categories\?", {"categories": [one], "count": 12_000, "names": [MARKUP]}
+    )
+    page.reload()
+    expect(page.get_by_role("heading", name=MARKUP, exact=True)).to_have_text(MARKUP)
+    expect(page.locator("#progress")).to_have_text("12,000 categories; the 1 least sure")
+    expect(page.get_by_text("No photo tells: it keeps its own name.")).to_be_visible()
 
 
 def test_nothing_to_review_is_said_so(visit: Visit) -> None:

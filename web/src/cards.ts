@@ -91,3 +91,28 @@ export function shopLink(offer: Offer): HTMLElement {
     make("span", { class: "heard", text: " (opens the shop in a new tab)" }),
   );
 }
+
+/** Categories, each with a text and a bar as long as its share (0..1); null for none. */
+export function bars(rows: readonly { label: string; share: number; text: string }[]): HTMLElement | null {
+  if (rows.length === 0) return null;
+  return make(
+    "ol",
+    { class: "bars" },
+    ...rows.map(({ label, share, text }) =>
+      make(
+        "li",
+        {},
+        make("span", { class: "label", theirs: label }),
+        make("span", { class: "percent", text }),
+        track(share),
+      ),
+    ),
+  );
+}
+
+/** A bar filled to a share (0..1), which stands beside it as a text. */
+export function track(share: number, kind = ""): HTMLElement {
+  const fill = make("span", { class: "fill" });
+  fill.style.inlineSize = `${Math.max(0.5, Math.min(1, share) * 100)}%`;
+  return make("span", { class: `track ${kind}`.trim(), attributes: { "aria-hidden": "true" } }, fill);
+}

@@ -1,4 +1,4 @@
-import { cheapestTag, priceShown, shopLink, thumb } from "./cards.js";
+import { bars, cheapestTag, priceShown, shopLink, thumb, track } from "./cards.js";
 import { make } from "./dom.js";
 import {
   availabilityText,
@@ -63,7 +63,7 @@ export function category(result: Classification): HTMLElement {
     make("p", { class: "note", text: `${percentText(first.probability)} sure` }),
     track(first.probability, "sure"),
     others.length ? make("h3", { class: "over", text: "It may also be" }) : null,
-    bars(others),
+    likely(others),
   );
 }
 
@@ -74,33 +74,14 @@ function doubt(labels: readonly Label[]): HTMLElement {
     { class: "category" },
     make("h2", { class: "verdict", text: "Not sure" }),
     make("p", { class: "note", text: "No category fits this photo well enough. The closest:" }),
-    bars(labels),
+    likely(labels),
   );
 }
 
-function bars(labels: readonly Label[]): HTMLElement | null {
-  if (labels.length === 0) return null;
-  return make(
-    "ol",
-    { class: "bars" },
-    ...labels.map(({ label, probability }) =>
-      make(
-        "li",
-        {},
-        make("span", { class: "label", theirs: label }),
-        make("span", { class: "percent", text: percentText(probability) }),
-        track(probability),
-      ),
-    ),
+function likely(labels: readonly Label[]): HTMLElement | null {
+  return bars(
+    labels.map(({ label, probability }) => ({ label, share: probability, text: percentText(probability) })),
   );
-}
-
-function track(probability: number, kind = ""): HTMLElement {
-  const fill = make("span", { class: "fill" });
-  fill.style.inlineSize = `${Math.max(0.5, Math.min(1, probability) * 100)}%`;
-  const whole = make("span", { class: `track ${kind}`.trim() }, fill);
-  whole.setAttribute("aria-hidden", "true"); // the percentage stands beside it
-  return whole;
 }
 
 /** The matching products, best first; said of each group whether it is the product itself. */

@@ -161,17 +161,17 @@ function listen(): void {
 
 /** A photo may be dropped anywhere on the page; the frame shows that it will be taken. */
 function listenForDrops(): void {
-  let depth = 0; // dragenter and dragleave also fire between elements inside the page
-  const over = (by: number) => {
-    depth = Math.max(0, depth + by);
-    frame.classList.toggle("over", depth > 0);
-  };
-  document.addEventListener("dragenter", () => over(1));
-  document.addEventListener("dragleave", () => over(-1));
-  document.addEventListener("dragover", (event) => event.preventDefault());
+  const over = (is: boolean) => frame.classList.toggle("over", is);
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    over(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) over(false); // it left the page, not an element of it
+  });
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    over(-depth);
+    over(false);
     const files = event.dataTransfer?.files;
     if (files?.length) take(files);
     else tellTrouble(new Trouble("That is not a photo", "Drop a picture file from your computer."), null);

@@ -52,7 +52,30 @@ export interface DoubtfulMatches {
 
 export const isDoubtfulMatches = hasLists<DoubtfulMatches>("matches");
 
-export type Kind = "photo" | "match";
+/** What a shop's category is, by its photos or by a person. */
+export interface MappedCategory {
+  category_id: string;
+  shop: string;
+  category: string;
+  unified: string;
+  /** As what products are listed until the list is made anew. */
+  listed: string;
+  pinned: boolean;
+  /** The weightiest first. */
+  evidence: { label: string; weight: number; products: number }[];
+}
+
+/** The answer of GET /reviews/categories. */
+export interface MappedCategories {
+  categories: MappedCategory[];
+  /** Of all, also of those that are not in this answer. */
+  count: number;
+  names: string[];
+}
+
+export const isMappedCategories = hasLists<MappedCategories>("categories", "names");
+
+export type Kind = "photo" | "match" | "category";
 
 export interface Decision {
   kind: Kind;

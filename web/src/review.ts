@@ -1,15 +1,18 @@
 import { byId, make } from "./dom.js";
 import { countText, dayText } from "./format.js";
+import { categoriesShown } from "./review-categories.js";
 import { matchTask, photoTask } from "./review-view.js";
 import {
   type Decision,
   type DoubtfulMatch,
   type DoubtfulPhoto,
   type Kind,
+  type MappedCategory,
   isDecision,
   isDecisions,
   isDoubtfulMatches,
   isDoubtfulPhotos,
+  isMappedCategories,
   isUndone,
 } from "./review-types.js";
 import { askSigned, signIn } from "./signed.js";
@@ -17,6 +20,13 @@ import { announce, button, empty, fill, ghostLines, troubleOf } from "./states.j
 
 const PAGE = "50";
 const LISTED = "8";
+const CATEGORIES = "1000";
+const PATHS: Record<Kind, string> = {
+  photo: "reviews/photos",
+  match: "reviews/matches",
+  category: "reviews/categories",
+};
+const HASHES: Record<string, Kind> = { "#matches": "match", "#categories": "category" };
 
 /** One thing to be decided, the name it has in a list, and how it is decided. */
 type Task = { kind: "photo"; about: DoubtfulPhoto } | { kind: "match"; about: DoubtfulMatch };
@@ -27,6 +37,7 @@ const decidedPlace = byId("decided", HTMLElement);
 const links: Record<Kind, HTMLElement> = {
   photo: byId("to-photos", HTMLElement),
   match: byId("to-matches", HTMLElement),
+  category: byId("to-categories", HTMLElement),
 };
 
 let tasks: Task[] = [];
@@ -36,7 +47,7 @@ let done = 0;
 let sending = false;
 let undoable: Task[] = []; // decided since the page or the kind was opened, the latest last
 
-const kind = (): Kind => (location.hash === "#matches" ? "match" : "photo");
+const kind = (): Kind => HASHES[location.hash] ?? "photo";
 
 /** Load what waits, and show the first of it. */
 function load(): void {
@@ -46,24 +57,60 @@ function load(): void {
   }
   progress.textContent = "";
   undoable = [];
+  tasks = [];
   done = 0;
+  loadDecided();
+  if (kind() === "category") {
+    void fill(
+      place,
+      (signal) => askSigned(PATHS.category, isMappedCategories, { query: { limit: CATEGORIES }, signal }),
+      (found) => {
+        const [all, shown] = [found.count, found.categories.length];
+        progress.textContent =
+          countText(all, "category", "categories") + (shown < all ? `; the ${shown} least sure` : "");
+        return categoriesShown(found, { pin, unpin });
+      },
+      { note: "Looking up the categories" },
+    );
+    return;
+  }
   void fill(
     place,
     (signal) => (kind() === "photo" ? loadPhotos(signal) : loadMatches(signal)),
     current,
     { note: "Looking up what waits", skeleton: ghostTask },
   );
-  loadDecided();
+}
+
+/** Keep what the reader says that a shop's category is. */
+function pin({ shop, category }: MappedCategory, unified: string, row: HTMLElement, then: () => void): void {
+  if (sending) return;
+  const body = JSON.stringify({ shop, category, unified });
+  const keep = () => askSigned(PATHS.category, isDecision, { method: "POST", body });
+  void send(keep, () => {
+    announce(`Pinned: ${category} is ${unified}.`);
+    loadDecided();
+    then();
+  }, row);
+}
+
+function unpin({ category, category_id }: MappedCategory, row: HTMLElement, then: () => void): void {
+  if (sending) return;
+  void send(() => takeBack("category", category_id), () => {
+    announce(`Unpinned: ${category}.`);
+    loadDecided();
+    then();
+  }, row);
 }
 
 async function loadPhotos(signal: AbortSignal): Promise<void> {
-  const found = await askSigned("reviews/photos", isDoubtfulPhotos, { query: { limit: PAGE }, signal });
+  const found = await askSigned(PATHS.photo, isDoubtfulPhotos, { query: { limit: PAGE }, signal });
   tasks = found.photos.map((about) => ({ kind: "photo", about }));
   ({ labels, waiting } = found);
 }
 
 async function loadMatches(signal: AbortSignal): Promise<void> {
-  const found = await askSigned("reviews/matches", isDoubtfulMatches, { query: { limit: PAGE }, signal });
+  const found = await askSigned(PATHS.match, isDoubtfulMatches, { query: { limit: PAGE }, signal });
   tasks = found.matches.map((about) => ({ kind: "match", about }));
   ({ waiting } = found);
 }
@@ -129,11 +176,11 @@ function decide(said: string): void {
   const sitting = undoable;
   const keep = () =>
     task.kind === "photo"
-      ? askSigned(`reviews/photos/${task.about.image_id}`, isDecision, {
+      ? askSigned(`${PATHS.photo}/${task.about.image_id}`, isDecision, {
           method: "POST",
           body: JSON.stringify({ label: said }),
         })
-      : askSigned("reviews/matches", isDecision, {
+      : askSigned(PATHS.match, isDecision, {
           method: "POST",
           body: JSON.stringify({
             one: task.about.one.product_id,
@@ -179,19 +226,18 @@ function undo(): void {
 }
 
 async function takeBack(of: Kind, about: string): Promise<void> {
-  const path = of === "photo" ? "reviews/photos" : "reviews/matches";
-  await askSigned(`${path}/${about}`, isUndone, { method: "DELETE" });
+  await askSigned(`${PATHS[of]}/${about}`, isUndone, { method: "DELETE" });
 }
 
 /** Do one thing at a time, and then what follows; what goes wrong is told, and the task stays. */
-async function send(work: () => Promise<unknown>, then: () => void): Promise<void> {
+async function send(work: () => Promise<unknown>, then: () => void, told = place): Promise<void> {
   sending = true;
   place.setAttribute("aria-busy", "true");
   try {
     await work();
   } catch (error) {
     place.querySelector(".wrong")?.remove();
-    place.append(make("p", { class: "wrong", text: troubleOf(error).text, attributes: { role: "alert" } }));
+    told.append(make("p", { class: "wrong", text: troubleOf(error).text, attributes: { role: "alert" } }));
     return;
   } finally {
     sending = false;
@@ -218,15 +264,14 @@ function loadDecided(): void {
 
 function decided(one: Decision): HTMLElement {
   const take = button("Undo", () => retract(one), "link");
-  const what = one.kind === "photo" ? photoText(one) : matchText(one);
+  const what = { photo: photoText, match: matchText, category: categoryText }[one.kind](one);
   take.setAttribute("aria-label", `Undo: ${what}`);
   const when = `${dayText(one.at)}, ${one.by.replace(/^.*[:/]/, "")}`;
-  const used =
-    one.kind === "match"
-      ? "Followed by suggestions and product pages within a minute"
-      : one.used_by
-        ? `Learned by the model in use, ${one.used_by}`
-        : "Waits for the next training";
+  const used = {
+    photo: one.used_by ? `Learned by the model in use, ${one.used_by}` : "Waits for the next training",
+    match: "Followed by suggestions and product pages within a minute",
+    category: "Followed by the list of products within the hour",
+  }[one.kind];
   return make(
     "li",
     {},
@@ -243,6 +288,10 @@ function photoText({ said, seen }: Decision): string {
 function matchText({ said, seen }: Decision): string {
   const [one, other] = [seen["one_title"] ?? "", seen["other_title"] ?? ""];
   return said === "same" ? `${one} is ${other}` : `${one} is not ${other}`;
+}
+
+function categoryText({ said, seen }: Decision): string {
+  return `${seen["category"] ?? ""} of ${seen["shop"] ?? ""} is ${said}`;
 }
 
 /** Take back any of those listed: what waits is loaded anew, for it may be no part of this sitting. */
