@@ -339,6 +339,7 @@ def test_without_crop_and_colour_a_photo_is_itself_or_its_mirror_image(
     assert kinds == {True, False}
 
 
+@pytest.mark.usefixtures("one_tensorflow")
 def test_a_backbone_that_cannot_be_tuned_stays_frozen_unless_it_was_asked_for(
     seen: dict[str, Any], tmp_path: Path
 ) -> None:

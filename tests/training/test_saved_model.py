@@ -37,6 +37,7 @@ def export(*arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.usefixtures("one_tensorflow")
 def test_a_stored_model_is_exported_and_answers_many_photos_at_once(
     bundle: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def read_back(folder: str) -> list[tuple[str, int, float]]:
     return found
 
 
+@pytest.mark.usefixtures("one_tensorflow")
 def test_tensorboard_finds_the_figures(tmp_path: Path) -> None:
     run = write_summaries(tmp_path, evaluation(), version="v1", epochs=(0.5, 0.75))
     assert run == tmp_path / "v1"

@@ -325,6 +325,7 @@ def test_a_place_that_is_no_bundle_is_refused_at_once(photos: Path, tmp_path: Pa
         again(photos, tmp_path, tmp_path / "never")
 
 
+@pytest.mark.usefixtures("one_tensorflow")
 def test_a_file_that_keras_cannot_read_is_one_sentence(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(b"no model")
     with pytest.raises(BackboneError, match=r"bad\.keras is no model that Keras reads"):
@@ -574,6 +575,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_bundle(
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
 
 
+@pytest.mark.usefixtures("one_tensorflow")
 def test_backbones_that_are_none_are_one_sentence(tmp_path: Path) -> None:
     found = in_tensorflow(convert_wrong_backbones, str(tmp_path))
     assert "takes input of shape (None, 96, 96, 3); expected photos of 224x224x3" in found[0]
