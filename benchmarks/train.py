@@ -91,13 +91,17 @@ def measure(photos: Path | None, backbone: str, folder: Path) -> dict[str, Any]:
         raise SystemExit("no model was made")
     theirs = part("classic", {"photos": str(photos), "backbone": backbone}, environment)
     rates = {}
-    for name, of in (("given photos", photos), ("2 MP", large)):
+    cores = len(os.sched_getaffinity(0))
+    for name, of, used in (
+        ("given photos", photos, cores), ("2 MP", large, cores), ("2 MP, one core", large, 1)
+    ):  # fmt: skip
         for path in (folder / "cache").rglob("*.sqlite*"):
             path.unlink()
-        rates[name] = part("features", {"photos": str(of), "backbone": backbone}, environment)
+        argument = {"photos": str(of), "backbone": backbone, "cores": used}
+        rates[name] = part("features", argument, environment)
     return {
         "photos": count,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores,
         "classic": theirs,
         "ours": ours,
         "times_faster": {
@@ -185,7 +189,10 @@ def make_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 
 def features(argument: str) -> float:
-    """Photos a second of decoding and computing features, the graph being there."""
+    """Photos a second of decoding and computing features, the graph being there.
+
+    argument: photos, backbone, and cores, of which all are used without it.
+    """
     from training.backbones import resolve
     from training.dataset import scan
     from training.export import cached_graph
@@ -193,6 +200,8 @@ def features(argument: str) -> float:
     from training.train import cache_folder
 
     options = json.loads(argument)
+    if "cores" in options:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options["cores"]])
     cache = cache_folder()
     weights = resolve(options["backbone"], cache=cache, say=_ignore)
     files = scan(Path(options["photos"]))
