@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator, Sequence
@@ -295,11 +294,11 @@ def test_a_page_that_never_ends_runs_out_of_time() -> None:
             with connection:
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-                try:
-                    while not stop.wait(0.02):
+                with suppress(OSError):  # the fetcher hung up
+                    for _ in range(1000):  # then the host does: that is no timeout
+                        if stop.wait(0.02):
+                            return
                         connection.sendall(b"x")
-                except OSError:
-                    return
 
         thread = threading.Thread(target=drip)
         thread.start()
@@ -307,13 +306,11 @@ def test_a_page_that_never_ends_runs_out_of_time() -> None:
         fetcher = Fetcher(
             AddressPolicy.for_base_url(url), settings=CrawlSettings(total_s=0.3, read_s=5)
         )
-        started = time.monotonic()
         with pytest.raises(FetchError) as caught:
             fetcher.fetch(Request(url))
         stop.set()
         thread.join()
     assert caught.value.reason == "timeout"
-    assert time.monotonic() - started < 3
 
 
 def test_a_host_that_is_down_is_worth_another_try() -> None:
