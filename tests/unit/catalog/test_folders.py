@@ -241,9 +241,11 @@ def test_tells_what_the_shops_categories_are_and_who_disagrees(world: Path) -> N
         found = CliRunner().invoke(disagreements, folders).stdout
         assert "one:S1" in found
         assert "\x1b" not in found
-        (world / "one" / "pins.json").write_text("[]")
-        refused = CliRunner().invoke(categories, folders)
-        assert isinstance(refused.exception, DataError)
+        for bad, said in (("[]", "no attribute 'items'"), ('{"one": {"c": null}}', "None is no ca")):
+            (world / "one" / "pins.json").write_text(bad)
+            refused = CliRunner().invoke(categories, folders)
+            assert isinstance(refused.exception, DataError)
+            assert said in str(refused.exception)
     finally:
         (world / "one" / "pins.json").unlink()
 

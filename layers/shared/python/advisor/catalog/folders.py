@@ -289,7 +289,15 @@ def read_pins(shops: Sequence[ShopFolder]) -> dict[Shelved, str]:
         if path.exists():
             try:
                 for name, of_shop in json.loads(path.read_text(encoding="utf-8")).items():
-                    pins |= {(name, one): str(unified) for one, unified in of_shop.items()}
+                    pins |= {(name, one): _words(unified) for one, unified in of_shop.items()}
             except (OSError, ValueError, AttributeError) as error:
-                raise DataError(f"{path} is not {{shop: {{category: unified}}}}") from error
+                raise DataError(
+                    f"{path} is not {{shop: {{category: unified}}}}: {error!r}"
+                ) from error
     return pins
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{value!r} is no category")
+    return value
