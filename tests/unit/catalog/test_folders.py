@@ -241,7 +241,7 @@ def test_tells_what_the_shops_categories_are_and_who_disagrees(world: Path) -> N
         found = CliRunner().invoke(disagreements, folders).stdout
         assert "one:S1" in found
         assert "\x1b" not in found
-        for bad, said in (("[]", "no attribute 'items'"), ('{"one": {"c": null}}', "None is no ca")):
+        for bad, said in (("[]", "no attribute 'items'"), ('{"one": {"c": null}}', "None is no")):
             (world / "one" / "pins.json").write_text(bad)
             refused = CliRunner().invoke(categories, folders)
             assert isinstance(refused.exception, DataError)
