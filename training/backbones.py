@@ -16,7 +16,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -145,7 +145,7 @@ def _saved_model(folder: Path, *, name: str, source: str) -> Weights:
 def _from_s3(uri: str, cache: Path) -> Weights:
     from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
 
-    return local(download(uri, cache / "backbones"))
+    return replace(local(download(uri, cache / "backbones")), source=uri)
 
 
 def _hub_folder(handle: str, cache: Path) -> Path | None:

@@ -382,6 +382,33 @@ def test_a_filled_tf_hub_cache_is_used_offline(
     assert (weights.kind, weights.path) == (Kind.SAVED_MODEL, folder)
 
 
+def test_a_backbone_may_lie_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+    from moto import mock_aws
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    clients.client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="weights")
+        s3.put_object(Bucket="weights", Key="tiny.keras", Body=tiny.BACKBONE.read_bytes())
+        for name in ("saved_model.pb", "variables/variables.index"):
+            s3.put_object(Bucket="weights", Key=f"hub/{name}", Body=name.encode())
+        file = resolve("s3://weights/tiny.keras", cache=tmp_path, say=tiny.ignore)
+        assert replace(file, path=tiny.BACKBONE, name="tiny_backbone") == replace(
+            local(tiny.BACKBONE), source="s3://weights/tiny.keras"
+        )
+        folder = resolve("s3://weights/hub/", cache=tmp_path, say=tiny.ignore)
+        assert (folder.kind, folder.name, folder.source) == (
+            Kind.SAVED_MODEL, "hub", "s3://weights/hub/",
+        )  # fmt: skip
+        assert (folder.path / "variables" / "variables.index").is_file()
+        with pytest.raises(DataError, match="nothing is stored under s3://weights/nope"):
+            resolve("s3://weights/nope", cache=tmp_path, say=tiny.ignore)
+    clients.client.cache_clear()
+
+
 def test_trains_from_s3_and_stores_the_bundle_there(
     photos: Path, bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
