@@ -89,6 +89,18 @@ def price(shop: Shop) -> tuple[int | None, str]:
     return item.price_minor, item.currency
 
 
+def meanwhile(patch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Have something changed when the tables were read and are not corrected yet."""
+    found = price_replay.corrections
+
+    def then(*arguments: Any) -> Any:
+        planned = found(*arguments)
+        change()
+        return planned
+
+    patch.setattr(price_replay, "corrections", then)
+
+
 def kept() -> list[dict[str, Any]]:
     """What replays kept of before."""
     found = client("s3").list_objects_v2(Bucket="data", Prefix="prices/").get("Contents", ())
@@ -179,15 +191,8 @@ def test_a_product_that_a_crawl_changes_meanwhile_is_left_whole_and_told(
     shop: Shop, service: CrawlService, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_wrongly(shop, service, "100", "90")
-    found = price_replay.corrections
-
-    def crawled_meanwhile(*arguments: Any) -> Any:
-        planned = found(*arguments)
-        read_wrongly(shop, service, "80")
-        return planned
-
     with monkeypatch.context() as busy:
-        busy.setattr(price_replay, "corrections", crawled_meanwhile)
+        meanwhile(busy, lambda: read_wrongly(shop, service, "80"))
         result = replay()
     assert isinstance(result.exception, AdvisorError)
     assert "1 products, as" in str(result.exception)
@@ -201,16 +206,9 @@ def test_a_row_that_is_not_as_it_was_read_is_not_overwritten(
     shop: Shop, service: CrawlService, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_wrongly(shop, service, "100", "90")
-    found = price_replay.corrections
-
-    def changed_meanwhile(*arguments: Any) -> Any:
-        planned = found(*arguments)
-        [row] = history(shop)
-        other = {"product_id": f"{name(shop)}:S1"} | replace(row, price_minor=8).to_dict()
-        table("prices").put_item(Item=other)
-        return planned
-
-    monkeypatch.setattr(price_replay, "corrections", changed_meanwhile)
+    [row] = history(shop)
+    other = {"product_id": f"{name(shop)}:S1"} | replace(row, price_minor=8).to_dict()
+    meanwhile(monkeypatch, lambda: table("prices").put_item(Item=other))
     assert isinstance(replay().exception, AdvisorError)
     assert told(shop) == [(8, "", "")]
 
