@@ -51,7 +51,7 @@ class Bucket:
             product_id=f"one:{sku}", category=label, url=f"https://one/{sku}.png", data=data,
             content_type="image/png", extension="png", image_id=image_id(data),
         )  # fmt: skip
-        key = catalog_key(photo, "one")
+        key = catalog_key(photo, "one", image_id=photo.image_id, extension="png")
         metadata = {"product-id": quote(photo.product_id)}
         client("s3").put_object(Bucket="data", Key=key, Body=data, Metadata=metadata)
         self.keys.append(key)
