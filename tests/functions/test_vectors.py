@@ -230,12 +230,19 @@ def nearest(**asked: Any) -> dict[str, Any]:
     return {"vectors": held[: asked["topK"]]}
 
 
-def test_a_models_indexes_serve_until_the_next_ones_are_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client("s3vectors").create_vector_bucket(vectorBucketName="vectors")
-    monkeypatch.setattr(client("s3vectors"), "query_vectors", nearest)
-    client("s3vectors").meta.events.register("after-call.s3vectors.ListIndexes", date_indexes)
+@pytest.fixture
+def vector_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket in moto, with what moto leaves out."""
+    one, listed = client("s3vectors"), "after-call.s3vectors.ListIndexes"
+    one.create_vector_bucket(vectorBucketName="vectors")
+    monkeypatch.setattr(one, "query_vectors", nearest)
+    one.meta.events.register(listed, date_indexes)
+    yield
+    one.meta.events.unregister(listed, date_indexes)
+
+
+@pytest.mark.usefixtures("vector_bucket")
+def test_a_models_indexes_serve_until_the_next_ones_are_published(tmp_path: Path) -> None:
     store = VectorStore("data", tmp_path, keep_s=-5, vectors_arn=BUCKET)
     photos = IndexedPhotos(index_store(BUCKET, "data", tmp_path), max_age_s=0)
 
