@@ -291,5 +291,7 @@ def test_trains_on_the_deployed_stacks_and_keeps_a_model_that_is_no_worse(
     assert store.version_of_job(told["job"]) == told["version"]
     assert told["version"] in store.versions()
     assert " of them new" in done.stderr  # plan_training has answered
+    data = store.read_info(told["version"])["data"]  # of what the deployed function stored
+    assert 0 < data["stored_features"] <= data["photos"]
     in_use = store.current().version
     assert in_use == (told["version"] if told["published"] else before)
