@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from advisor.aws.embeddings import EmbeddingTable
 from advisor.aws.models import ModelStore
+from advisor.aws.photos import photos_under
 from advisor.aws.prefixes import S3Uri
 from advisor.errors import BundleError, DataError, NoModelError, NotFoundError
 from advisor.vision.bundle_info import INFO, MODEL, BundleInfo
@@ -68,7 +69,7 @@ def read_stored(images: str, table: str, graph: bytes, *, folder: Path) -> Store
             return None
         if put_head(store.read_file(info.version, MODEL), None) != graph:
             return None
-        known = gather(_found(EmbeddingTable(table), info, where.key, photos), folder)
+        known = gather(_found(EmbeddingTable(table), info, where, photos), folder)
     except (NoModelError, NotFoundError, BundleError):  # a sound one may be what this run makes
         return None
     except (BotoCoreError, ClientError) as error:
@@ -77,16 +78,17 @@ def read_stored(images: str, table: str, graph: bytes, *, folder: Path) -> Store
 
 
 def _found(
-    table: EmbeddingTable, info: BundleInfo, prefix: str, photos: dict[str, tuple[str, str]]
+    table: EmbeddingTable, info: BundleInfo, where: S3Uri, photos: dict[str, tuple[str, str]]
 ) -> Iterator[Found]:
-    """The features, each content once; fills in `photos`."""
-    beginning = f"{prefix.rstrip('/')}/" if prefix else ""
+    """The features of the photos that are there, each content once; fills in `photos`."""
+    beginning = f"{where.key.rstrip('/')}/" if where.key else ""
+    there = {place.key for place in photos_under(where.bucket, beginning)}
     contents: set[str] = set()
     for label in info.labels:
         for row in table.rows(info.version, label):
             features = _features(row)
             named_by_content = f"-{row.image_id[:12]}." in row.photo_key  # else it may have changed
-            if features and named_by_content and row.photo_key.startswith(beginning):
+            if features and named_by_content and row.photo_key in there:
                 photos[row.photo_key.removeprefix(beginning)] = row.image_id, row.product_id
                 if row.image_id not in contents:
                     contents.add(row.image_id)

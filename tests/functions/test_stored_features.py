@@ -162,6 +162,15 @@ def test_a_photo_that_nothing_is_stored_of_is_read(bucket: Bucket, tmp_path: Pat
     assert sum(result.photos.values()) == 3 * EACH + 2
 
 
+def test_a_photo_that_is_gone_is_skipped_and_named(bucket: Bucket, tmp_path: Path) -> None:
+    gone = sorted(bucket.keys, key=lambda key: key.rpartition("-")[2])[:8]
+    for key in gone:
+        client("s3").delete_object(Bucket="data", Key=key)
+    result = train(tmp_path / "cache")
+    assert set(result.unreadable) == {key.removeprefix("images/") for key in gone}
+    assert data_of(result.version)["stored_features"] == 3 * EACH - 8
+
+
 def test_features_of_another_backbone_are_left_alone(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +197,7 @@ def test_a_head_is_trained_anew_on_the_backbone_in_use(bucket: Bucket, tmp_path:
     in_use = STORE.current().version
     said: list[str] = []
     result = train(tmp_path / "cache", backbone=IN_USE, fine_tune=AUTO, said=said)
-    assert (result.backbone, result.backbone_source) == ("tiny_backbone", f"bundle {in_use}")
+    assert (result.backbone, result.backbone_source) == ("tiny_backbone", STORE.uri(in_use))
     assert any("cannot be fine-tuned" in one and "only its head is trained" in one for one in said)
     assert ids(bucket.read) - measured_on(result.version) <= ids(set(bucket.keys))
     assert len(bucket.read) < EACH
