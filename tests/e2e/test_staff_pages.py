@@ -334,7 +334,7 @@ def test_a_shops_category_is_pinned_with_its_evidence_in_sight_and_unpinned(
         has=page.get_by_role("heading", name=one.category, exact=True)
     )
     expect(row.locator(".bars li").first).to_contain_text(one.evidence[0].label)
-    expect(row.locator(".bars li").first).to_contain_text(re.compile(r"\d+% of \d+ product"))
+    expect(row.locator(".bars li").first).to_contain_text(re.compile(r"\d+% · \d+ product"))
     assert visit.findings() == []
     said = row.get_by_role("combobox", name=f"What {one.category} of {SHOP_ONE} is")
     expect(said).to_have_value(one.unified)
@@ -424,6 +424,47 @@ def test_operations_show_the_model_the_crawls_and_the_days(
     page.get_by_text("As a table").click()
     expect(page.get_by_role("region", name="Photos by day")).to_contain_text(demo.version)
     assert visit.findings() == []
+
+
+def test_before_a_first_crawl_a_first_photo_and_a_first_model_operations_say_so(
+    visit: Visit,
+) -> None:
+    visit.signed_in()
+    page = visit.page
+    answer_with(page, "/crawls$", {"crawls": []})
+    answer_with(page, r"/days\?", {"days": []})
+    answer_with(page, "/model/evaluation$", {"detail": "no model is published yet"}, status=503)
+    visit.go("operations.html")
+    for said in ("No crawls yet", "No photos yet", "No model is in use yet"):
+        expect(page.get_by_role("heading", name=said)).to_be_visible()
+    assert visit.findings() == []
+    visit.forgive("503")
+
+
+def test_crawls_running_paused_and_failed_are_told_apart_on_a_phone_too(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    failed = {"status": "failed", "finish_reason": "too many failures", "pages": 12_345}
+    failed |= {"errors": 1_204, "errors_by_reason": {"http 404": 1_200, "timeout": 4}}
+    runs = [
+        RUNNING,
+        RUNNING | {"run_id": "p", "shop": "souk", "status": "paused"},
+        RUNNING | {"run_id": "f", "shop": MARKUP, "todo": 0, **failed},
+    ]
+    answer_with(page, "/crawls$", {"crawls": runs})
+    visit.signed_in()
+    visit.go("operations.html")
+    rows = page.locator(".runs tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("running")
+    expect(rows.nth(1).get_by_role("button", name="Resume the crawl of souk")).to_be_visible()
+    expect(rows.nth(2)).to_contain_text("failed: too many failures")
+    expect(rows.nth(2)).to_contain_text("12,345")
+    expect(rows.nth(2).get_by_role("button")).to_have_count(0)
+    rows.nth(2).locator("summary").click()
+    expect(rows.nth(2).locator(".reasons li")).to_have_text(["http 404: 1200", "timeout: 4"])
+    assert visit.findings() == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 def test_why_a_page_was_or_was_not_fetched_is_answered(

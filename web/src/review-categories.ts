@@ -65,7 +65,7 @@ function mapping(one: MappedCategory, say: (said: string | null) => void): HTMLE
   const told = one.evidence.slice(0, MOST_EVIDENCE).map((evidence) => ({
     label: evidence.label,
     share: evidence.weight / weight,
-    text: `${shareText(evidence.weight / weight)} of ${countText(evidence.products, "product", "products")}`,
+    text: `${shareText(evidence.weight / weight)} · ${countText(evidence.products, "product", "products")}`,
   }));
   return make(
     "li",
@@ -83,7 +83,7 @@ function mapping(one: MappedCategory, say: (said: string | null) => void): HTMLE
         "p",
         {},
         "is ",
-        make("strong", { theirs: one.unified }),
+        make("strong", { class: "label", theirs: one.unified }),
         one.pinned ? make("span", { class: "tag", text: "Pinned" }) : null,
       ),
       one.listed === one.unified
