@@ -145,7 +145,8 @@ def _saved_model(folder: Path, *, name: str, source: str) -> Weights:
 def _from_s3(uri: str, cache: Path) -> Weights:
     from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
 
-    return replace(local(download(uri, cache / "backbones")), source=uri)
+    found = local(download(uri, cache / "backbones"))
+    return found if found.kind is Kind.BUNDLE else replace(found, source=uri)  # a bundle says more
 
 
 def _hub_folder(handle: str, cache: Path) -> Path | None:
