@@ -145,8 +145,7 @@ def _saved_model(folder: Path, *, name: str, source: str) -> Weights:
 def _from_s3(uri: str, cache: Path) -> Weights:
     from advisor.aws.prefixes import download  # noqa: PLC0415 (boto3, only where S3 is named)
 
-    found = local(download(uri, cache / "backbones"))
-    return found if found.kind is Kind.BUNDLE else replace(found, source=uri)  # a bundle says more
+    return replace(local(download(uri, cache / "backbones")), source=uri)
 
 
 def _hub_folder(handle: str, cache: Path) -> Path | None:
