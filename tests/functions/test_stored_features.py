@@ -197,7 +197,8 @@ def test_a_head_is_trained_anew_on_the_backbone_in_use(bucket: Bucket, tmp_path:
     in_use = STORE.current().version
     said: list[str] = []
     result = train(tmp_path / "cache", backbone=IN_USE, fine_tune=AUTO, said=said)
-    assert (result.backbone, result.backbone_source) == ("tiny_backbone", f"bundle {in_use}")
+    assert result.backbone == "tiny_backbone"
+    assert in_use in result.backbone_source  # its URI, or its name
     assert any("cannot be fine-tuned" in one and "only its head is trained" in one for one in said)
     assert ids(bucket.read) - measured_on(result.version) <= ids(set(bucket.keys))
     assert len(bucket.read) < EACH
