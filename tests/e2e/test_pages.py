@@ -735,6 +735,7 @@ def test_a_photo_is_found_and_products_are_browsed_with_the_keyboard_alone(
     page.keyboard.type("bonsai")
     expect(page.locator(".card").first).to_contain_text(re.compile("bonsai", re.IGNORECASE))
     expect(page.locator("#words")).to_be_focused()
+    expect(page.locator("#in-stock")).to_be_visible()  # once the categories have come
     focus_by_tab(page, "#in-stock")
     page.keyboard.press("Space")
     expect(page).to_have_url(re.compile("in_stock=true"))
