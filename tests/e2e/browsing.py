@@ -130,7 +130,7 @@ class Visit:
         Raises: AssertionError for errors in the console, and for what the policy forbade.
         """
         self.context.close()
-        assert self.troubles == []
+        assert self.troubles == [], self.troubles
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":
