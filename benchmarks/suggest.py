@@ -143,11 +143,11 @@ def search(folder: Path) -> dict[str, Any]:
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Time over size, both logarithmic, as an SVG file."""
-    width, height, left, bottom = 560, 320, 60, 40
+    width, height, left, right, bottom = 560, 320, 60, 40, 40
 
     def place(count: float, ms: float) -> tuple[float, float]:
         return (
-            left + (np.log10(count) - 3) / 3 * (width - left - 20),
+            left + (np.log10(count) - 3) / 3 * (width - left - right),
             height - bottom - (np.log10(ms) + 1) / 4 * (height - bottom - 20),
         )
 
@@ -165,13 +165,13 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         parts.append(
             f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{10.0**power:g} ms</text>'
         )
-        parts.append(f'<path d="M{left} {y:.0f}H{width - 20}" stroke="#ddd"/>')
-    for noise, colour in (("natural", "#0b6bcb"), ("even", "#c4421a")):
+        parts.append(f'<path d="M{left} {y:.0f}H{width - right}" stroke="#ddd"/>')
+    for number, (noise, colour) in enumerate((("natural", "#0b6bcb"), ("even", "#c4421a"))):
         points = [place(one["photos"], one["ms"]) for one in rows if one["noise"] == noise]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        x, y = points[-1]
-        parts.append(f'<text x="{x - 60:.0f}" y="{y - 8:.0f}" fill="{colour}">{noise}</text>')
+        y = height / 3 + 16 * number
+        parts.append(f'<text x="{left + 8}" y="{y:.0f}" fill="{colour}">{noise}</text>')
     path.write_text("".join([*parts, "</svg>"]), encoding="utf-8")
 
 
