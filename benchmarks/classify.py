@@ -138,7 +138,7 @@ class Answering:
         """The model's version."""
         return self.prediction.classification.model_version
 
-    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:  # noqa: ARG002 (a protocol)
+    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:  # noqa: ARG002 (PhotoClassifier's)
         """The answer."""
         return self.prediction
 

@@ -43,7 +43,7 @@ def page(number: int, count: int, origin: str) -> bytes:
 
 @lru_cache
 def _words(seed: int, count: int) -> str:
-    return " ".join(random.Random(seed).choices(_WORDS, k=count))  # noqa: S311 (text)
+    return " ".join(random.Random(seed).choices(_WORDS, k=count))  # noqa: S311 (no secret)
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""One process with TensorFlow for the tests that need what it does, not how it is started."""
+"""What several tests of training stand on: one process with TensorFlow, an S3 in memory."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
+from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from advisor.aws import clients
 from training import tensorflow_process
 
 
@@ -33,3 +37,14 @@ def one_tensorflow(pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         tensorflow_process, "ProcessPoolExecutor", lambda *_, **__: nullcontext(pool)
     )
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 without buckets, in memory, which our own clients ask, too."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    clients.client.cache_clear()
+    with mock_aws():
+        yield boto3.client("s3")
+    clients.client.cache_clear()

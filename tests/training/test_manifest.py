@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from click.testing import CliRunner
-from moto import mock_aws
 
-from advisor.aws import clients
 from advisor.aws.prefixes import download
 from advisor.errors import DataError
 from advisor.vision.bundle import load_bundle
@@ -61,15 +57,9 @@ def trained(
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    clients.client.cache_clear()
-    with mock_aws():
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="data")
-        yield s3
-    clients.client.cache_clear()
+def bucket(s3: Any) -> Any:
+    s3.create_bucket(Bucket="data")
+    return s3
 
 
 def test_trains_on_the_photos_of_a_prefix_that_the_list_names(

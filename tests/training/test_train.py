@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from advisor.aws import clients
 from advisor.aws.prefixes import download
 from advisor.errors import AdvisorError, BackboneError, DataError, UsageError
 from advisor.naming import path_segment
@@ -382,75 +381,57 @@ def test_a_filled_tf_hub_cache_is_used_offline(
     assert (weights.kind, weights.path) == (Kind.SAVED_MODEL, folder)
 
 
-def test_a_backbone_may_lie_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import boto3
-    from moto import mock_aws
-
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    clients.client.cache_clear()
-    with mock_aws():
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="weights")
-        s3.put_object(Bucket="weights", Key="tiny.keras", Body=tiny.BACKBONE.read_bytes())
-        for name in ("saved_model.pb", "variables/variables.index"):
-            s3.put_object(Bucket="weights", Key=f"hub/{name}", Body=name.encode())
-        file = resolve("s3://weights/tiny.keras", cache=tmp_path, say=tiny.ignore)
-        assert replace(file, path=tiny.BACKBONE, name="tiny_backbone") == replace(
-            local(tiny.BACKBONE), source="s3://weights/tiny.keras"
-        )
-        folder = resolve("s3://weights/hub/", cache=tmp_path, say=tiny.ignore)
-        assert (folder.kind, folder.name, folder.source) == (
-            Kind.SAVED_MODEL, "hub", "s3://weights/hub/",
-        )  # fmt: skip
-        assert (folder.path / "variables" / "variables.index").is_file()
-        with pytest.raises(DataError, match="nothing is stored under s3://weights/nope"):
-            resolve("s3://weights/nope", cache=tmp_path, say=tiny.ignore)
-    clients.client.cache_clear()
+def test_a_backbone_may_lie_in_s3(tmp_path: Path, s3: Any) -> None:
+    s3.create_bucket(Bucket="weights")
+    s3.put_object(Bucket="weights", Key="tiny.keras", Body=tiny.BACKBONE.read_bytes())
+    for name in ("saved_model.pb", "variables/variables.index"):
+        s3.put_object(Bucket="weights", Key=f"hub/{name}", Body=name.encode())
+    file = resolve("s3://weights/tiny.keras", cache=tmp_path, say=tiny.ignore)
+    assert replace(file, path=tiny.BACKBONE, name="tiny_backbone") == replace(
+        local(tiny.BACKBONE), source="s3://weights/tiny.keras"
+    )
+    folder = resolve("s3://weights/hub/", cache=tmp_path, say=tiny.ignore)
+    assert (folder.kind, folder.name, folder.source) == (
+        Kind.SAVED_MODEL, "hub", "s3://weights/hub/",
+    )  # fmt: skip
+    assert (folder.path / "variables" / "variables.index").is_file()
+    with pytest.raises(DataError, match="nothing is stored under s3://weights/nope"):
+        resolve("s3://weights/nope", cache=tmp_path, say=tiny.ignore)
 
 
 def test_trains_from_s3_and_stores_the_bundle_there(
-    photos: Path, bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, bundle: Path, cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import boto3
-    from moto import mock_aws
-
     from advisor.aws.models import ModelStore
     from advisor.vision.publishing import check_bundle
 
     del bundle
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    clients.client.cache_clear()
-    with mock_aws():
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="data")
-        for path in photos.rglob("*.png"):
-            key = f"images/{path.relative_to(photos).as_posix()}"
-            metadata = {"product-id": f"shop%3A{path.parent.name[0]}{path.stem}"}
-            s3.put_object(Bucket="data", Key=key, Body=path.read_bytes(), Metadata=metadata)
-        s3.put_object(Bucket="data", Key="images-of-others/x/a.png", Body=b"not below the prefix")
-        out = "s3://data/models/bundles/"
-        result = run(
-            "s3://data/images/", out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore
-        )
-        assert check_bundle(ModelStore("data"), result.version).version == result.version
-        assert sum(result.photos.values()) == 72
-        listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
-        assert '"product_id": "shop:b0"' in listing
-        # A run killed before it wrote the listing: what it fetched is not taken for unknown.
-        next((cache / "s3").rglob("photos.jsonl")).write_text('{"path": "half')
-        download("s3://data/images/", cache / "s3")
-        assert next((cache / "s3").rglob("photos.jsonl")).read_text() == listing
-        s3.delete_object(Bucket="data", Key="images/red/0.png")
-        assert run("s3://data/images", out, CONFIG, cache=cache, say=tiny.ignore,
-                   progress=tiny.ignore).photos["train"] > 0  # fmt: skip
-        monkeypatch.setattr("training.train.cache_folder", lambda: cache)
-        options = ["--images", "s3://data/images", "--out", out, "--job", "first"]
-        assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5",
-                     "--fine-tune", FROZEN]) == 0  # fmt: skip
-        check_bundle(ModelStore("data"), ModelStore("data").version_of_job("first"))
-    clients.client.cache_clear()
+    s3.create_bucket(Bucket="data")
+    for path in photos.rglob("*.png"):
+        key = f"images/{path.relative_to(photos).as_posix()}"
+        metadata = {"product-id": f"shop%3A{path.parent.name[0]}{path.stem}"}
+        s3.put_object(Bucket="data", Key=key, Body=path.read_bytes(), Metadata=metadata)
+    s3.put_object(Bucket="data", Key="images-of-others/x/a.png", Body=b"not below the prefix")
+    out = "s3://data/models/bundles/"
+    result = run(
+        "s3://data/images/", out, CONFIG, cache=cache, say=tiny.ignore, progress=tiny.ignore
+    )
+    assert check_bundle(ModelStore("data"), result.version).version == result.version
+    assert sum(result.photos.values()) == 72
+    listing = next((cache / "s3").rglob("photos.jsonl")).read_text()
+    assert '"product_id": "shop:b0"' in listing
+    # A run killed before it wrote the listing: what it fetched is not taken for unknown.
+    next((cache / "s3").rglob("photos.jsonl")).write_text('{"path": "half')
+    download("s3://data/images/", cache / "s3")
+    assert next((cache / "s3").rglob("photos.jsonl")).read_text() == listing
+    s3.delete_object(Bucket="data", Key="images/red/0.png")
+    assert run("s3://data/images", out, CONFIG, cache=cache, say=tiny.ignore,
+               progress=tiny.ignore).photos["train"] > 0  # fmt: skip
+    monkeypatch.setattr("training.train.cache_folder", lambda: cache)
+    options = ["--images", "s3://data/images", "--out", out, "--job", "first"]
+    assert main([*options, "--backbone", str(tiny.BACKBONE), "--min-images", "5",
+                 "--fine-tune", FROZEN]) == 0  # fmt: skip
+    check_bundle(ModelStore("data"), ModelStore("data").version_of_job("first"))
 
 
 def test_the_command_prints_json(
