@@ -519,13 +519,13 @@ _ONE: Final[list[dict[str, Any]]] = [
         "type": "object",
         "required": ["image"],
         "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
-        "not": {"required": ["s3_key"]},
+        "not": {"anyOf": [{"required": ["s3_key"]}, {"required": ["images"]}]},
     },
     {
         "type": "object",
         "required": ["s3_key"],
         "properties": {"s3_key": {"type": "string", "pattern": f"^{PREFIX}", "maxLength": 1024}},
-        "not": {"required": ["image"]},
+        "not": {"anyOf": [{"required": ["image"]}, {"required": ["images"]}]},
     },
 ]
 _SEVERAL: Final[dict[str, Any]] = {

@@ -273,7 +273,7 @@ def undo_match(request: Request, use: Services) -> dict[str, Any]:
     return _undo(MATCH, _known(request, "match_id"), use)
 
 
-def categories(request: Request, use: Services) -> dict[str, Any]:
+def shop_categories(request: Request, use: Services) -> dict[str, Any]:
     """What each shop's category is, by its photos or by a person; the least sure first.
 
     A pin counts in the list of products when that is made anew: `listed` is what it says now.
@@ -416,7 +416,7 @@ ROUTES: Final = {
     "POST /reviews/matches": Route(answers=decide_match, takes=Body.PAIR, refuses=(400, 404, 429)),
     "DELETE /reviews/matches/{match_id}": Route(answers=undo_match, refuses=(404, 429)),
     "GET /reviews/categories": Route(
-        answers=categories, query=(SHOP, CATEGORIES), refuses=(400, 429)
+        answers=shop_categories, query=(SHOP, CATEGORIES), refuses=(400, 429)
     ),
     "POST /reviews/categories": Route(
         answers=pin_category, takes=Body.PIN, refuses=(400, 404, 429)

@@ -481,7 +481,8 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request('{"image": "?"}', JSON), 400, "1 characters that are no base64"),
         (request('{"image": "é"}', JSON), 400, "1 characters that are no base64"),
         (request(b"--X\r\n\r\n--X--", f"{FILES}; boundary=X"), 400, "a form of 1 parts"),
-        (request(b"", f"{FILES}; boundary=X"), 400, "a form of 0 parts"),
+        (request(b"--X--", f"{FILES}; boundary=X"), 400, "a form of 0 parts, none of them a file"),
+        (request(b"x" * 5, f"{FILES}; boundary=X"), 400, "5 bytes without the boundary of a form"),
         (request(b"--X", FILES), 400, "without a boundary"),
         (request(b"", f"{FILES}; a*; a*0"), 400, "a form with headers that cannot be read"),
         (request(b"--X\r\n" * 102, f"{FILES}; boundary=X"), 413, "a form of more than 100 parts"),
@@ -499,7 +500,12 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request(b"x", threshold="nan"), 400, "threshold is 'nan'"),
         (request(b"x", threshold="-0.1"), 400, "threshold is '-0.1'"),
         (request(b"x", threshold="half"), 400, "threshold is 'half'"),
+        (request(b"x", threshold="0_1"), 400, "threshold is '0_1'"),
+        (request(b"x", threshold=" 0.1"), 400, "threshold is ' 0.1'"),
+        (request(b"x", threshold="²"), 400, "threshold is '²'"),
         (request('{"images": [{}]}', JSON, route="POST /suggestions"), 400, "JSON with images"),
+        (request('{"images": [{}], "image": ""}', JSON), 400, "JSON with image, images; expected"),
+        (request('{"images": [{}], "s3_key": 1}', JSON), 400, "JSON with images, s3_key; expected"),
     ],
 )
 def test_a_bad_request_is_told_what_was_received(
@@ -630,6 +636,27 @@ def test_each_file_of_a_form_is_answered_in_its_place(services: Fixture) -> None
     assert (empty["status"], empty["type"]) == (400, "about:blank")
     assert last["labels"][0] == {"label": "tables", "probability": 0.8}
     assert last["image_id"] == hashlib.sha256(photos[3]).hexdigest()
+
+
+@pytest.mark.parametrize("cut", [b"\r\n--XY--\r\n", b"--\r\n", b" blue\r\n--XY--\r\n"])
+def test_of_a_form_that_breaks_off_no_photo_is_lost_in_silence(
+    services: Fixture, cut: bytes
+) -> None:
+    event = form(b"chairs 0.9 blue", b"tables 0.8 blue")
+    whole = base64.b64decode(event["body"])
+    broken = event | {"body": base64.b64encode(whole.removesuffix(cut)).decode()}
+    assert whole.endswith(cut)
+    assert "a form that breaks off in part" in answer(broken, services, 400)["detail"]
+
+
+def test_a_photo_of_a_form_needs_no_file_name(services: Fixture) -> None:
+    head = b'--XY\r\nContent-Disposition: form-data; name="photo"\r\nContent-Type: '
+    parts = b"".join(
+        head + kind + b"\r\n\r\nchairs 0.9 blue\r\n"
+        for kind in (b"image/jpeg", b"text/plain", b"application/octet-stream")
+    )
+    event = request(parts + b"--XY--\r\n", f"{FILES}; boundary=XY")
+    assert len(answer(event, services)["images"]) == 2
 
 
 def test_each_photo_of_a_json_list_is_answered_in_its_place(services: Fixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from advisor.crawling.spiders.registry import NAMES
 from cli.main import COMMANDS
-from infra.service_stack import CATALOG_ROUTES, CLASSIFY_ROUTES, REVIEWS_ROUTES
+from infra.service_stack import CATALOG_ROUTES, CLASSIFY_ROUTES, CRAWLS_ROUTES, REVIEWS_ROUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +32,11 @@ def test_every_public_route_is_in_the_guide(route: str) -> None:
 @pytest.mark.parametrize("route", REVIEWS_ROUTES)
 def test_every_route_of_reviews_is_in_the_guide(route: str) -> None:
     assert f"`{route}`" in text("docs/review.md")
+
+
+@pytest.mark.parametrize("route", CRAWLS_ROUTES)
+def test_every_route_of_crawls_is_in_the_guide(route: str) -> None:
+    assert f"`{route}`" in text("docs/crawl-on-aws.md")
 
 
 @pytest.mark.parametrize("spider", NAMES)

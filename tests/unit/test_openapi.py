@@ -5,12 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
 from local import openapi
 from tests.openapi import document
 
 
 def test_the_document_is_what_the_functions_say_today() -> None:
     assert document() == openapi.document(), "run `make openapi`"
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    assert document()["openapi"].startswith("3.1.")
+    assert [str(error) for error in OpenAPIV31SpecValidator(document()).iter_errors()] == []
 
 
 def test_the_document_tells_limits_and_what_a_body_may_be() -> None:

@@ -132,6 +132,8 @@ def _sent(request: Request) -> tuple[Sequence[object], bool]:
             return [value], False
         if not isinstance(images, list) or not images:
             raise RequestError(400, f"images is {_short(images)}; expected a list of objects")
+        if value.keys() & {"image", "s3_key"}:
+            raise RequestError(400, f"JSON with {_names(value)}; expected images alone")
         return images, True
     if media_type == "multipart/form-data":
         files = _files(request.body, content_type)
@@ -171,23 +173,32 @@ def _from_json(value: dict[str, Any]) -> bytes | UploadedPhoto:
         if not key.startswith(PREFIX):  # whether there is such an object is nobody's business
             raise RequestError(400, f"s3_key {key[:100]!r}; expected one of {PREFIX}")
         return UploadedPhoto(key)
-    names = ", ".join(sorted(value)[:10]) or "no keys"
-    raise RequestError(400, f"JSON with {names[:200]}; expected one text, image or s3_key")
+    raise RequestError(400, f"JSON with {_names(value)}; expected one text, image or s3_key")
+
+
+def _names(value: dict[str, Any]) -> str:
+    return (", ".join(sorted(value)[:10]) or "no keys")[:200]
 
 
 def _files(body: bytes, content_type: Message) -> list[bytes]:
     """The files of a form (RFC 7578), one at least; bytes are cut and never decoded.
 
-    Raises: RequestError 413 for more parts, or more bytes of their headers, than a form has.
+    A file's part has a file name, as it should have, or at least a photo's content type.
+    Raises: RequestError 400 for a form that breaks off; 413 for more parts, or more bytes of their
+        headers, than a form has.
     """
     boundary = _parameter(content_type, Message.get_boundary)
     if not boundary:
         raise RequestError(400, "multipart/form-data without a boundary")
     # errors="replace": a boundary of other characters than ASCII is just not found.
     delimiter = b"\r\n--" + boundary.encode("ascii", "replace")
-    parts = (b"\r\n" + body).split(delimiter, _MAX_PARTS + 2)[1:-1]
-    if len(parts) > _MAX_PARTS:
+    before, *parts = (b"\r\n" + body).split(delimiter, _MAX_PARTS + 2)
+    if len(parts) > _MAX_PARTS + 1:
         raise RequestError(413, f"a form of more than {_MAX_PARTS} parts")
+    if not parts:
+        raise RequestError(400, f"{len(before) - 2} bytes without the boundary of a form")
+    if not parts.pop().startswith(b"--"):
+        raise RequestError(400, f"a form that breaks off in part {len(parts) + 1}")
     files = []
     for part in parts:
         head, found, content = part.partition(b"\r\n\r\n")
@@ -199,7 +210,8 @@ def _files(body: bytes, content_type: Message) -> list[bytes]:
                 f"a form with a header of {len(head)} bytes; at most {_MAX_HEADER_BYTES} are read",
             )
         headers = BytesHeaderParser().parsebytes(head.lstrip())
-        if _parameter(headers, Message.get_filename) is not None:
+        named = _parameter(headers, Message.get_filename) is not None
+        if named or _is_photo(headers.get_content_type()):
             files.append(content)
     if not files:
         raise RequestError(400, f"a form of {len(parts)} parts, none of them a file")
