@@ -180,17 +180,18 @@ def _label(
     if classifier is None:
         _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
         return None
+    labeller = Labeller(classifier, services.labels, services.embeddings)
     try:
         photo = read_photo(place, max_bytes=MAX_BYTES)
     except NotFoundError:
         _logger().info("photo is gone", extra=fields)
         return None
-    except UnreadableImageError as error:  # it has no hash to be known by
+    except UnreadableImageError as error:
         _logger().warning("photo refused", extra=fields | {"reason": str(error)})
         watch.unreadable(error.reason)
-        return Outcome.UNREADABLE
+        return labeller.refuse(place, str(error))
     watch.took("Read", 1000 * (perf_counter() - start))
-    outcome = Labeller(classifier, services.labels, services.embeddings).label(photo)
+    outcome = labeller.label(photo)
     if outcome is Outcome.KNOWN:
         watch.count("Known")
     elif photo.data is None:  # no classifier saw it

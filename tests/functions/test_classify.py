@@ -361,7 +361,7 @@ def test_before_a_model_is_published_photos_wait_for_it(services: Fixture) -> No
     assert rows("labels") == rows("embeddings") == []
 
 
-def test_what_is_too_large_to_be_a_photo_stops_nothing(
+def test_what_is_too_large_to_be_a_photo_is_recorded_and_stops_nothing(
     services: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.store("film.mov", b"x" * 100, bucket="uploads")
@@ -369,7 +369,9 @@ def test_what_is_too_large_to_be_a_photo_stops_nothing(
     small = partial(stored_photo, max_hashed_bytes=99)
     monkeypatch.setattr("functions.classify.handler.read_photo", small)
     assert services.arrive("film.mov", "a", bucket="uploads") == {"batchItemFailures": []}
-    assert [row["key"] for row in rows("labels")] == ["a"]
+    film, _ = sorted(rows("labels"), key=lambda row: row["key"], reverse=True)
+    assert (film["image_id"], film["status"]) == ("s3://uploads/film.mov", "unreadable")
+    assert "of 100 bytes is too large to be read" in film["reason"]
 
 
 def test_tells_cloudwatch_what_became_of_each_photo(

@@ -204,6 +204,29 @@ def test_a_warm_function_goes_on_answering_when_the_new_model_cannot_be_had(
     assert "the model before stays in use" in caplog.text
     with pytest.raises(BundleError):  # photos in S3 wait for the model that was published
         current_classifier(store, cache_dir=cache, max_age_s=0)
+    upload(store, tmp_path / "b", bias=(0, 1, 0))  # which mends it
+    assert current_classifier(store, cache_dir=cache, max_age_s=1e-9).version == second
+
+
+def test_a_cold_function_answers_by_the_model_before_when_the_new_one_cannot_be_had(
+    store: ModelStore, tmp_path: Path, s3: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = upload(store, tmp_path / "a", bias=(0, 0, 1))
+    second = upload(store, tmp_path / "b", bias=(0, 1, 0))
+    publish(store, first)
+    s3.put_object(Bucket=BUCKET, Key=f"{BUNDLES}{first}/{MODEL}", Body=b"damaged")
+    with pytest.raises(BundleError):  # there is none before it
+        current_classifier(store, cache_dir=tmp_path / "cold")
+    upload(store, tmp_path / "a", bias=(0, 0, 1))
+    publish(store, second, force="a test")
+    s3.put_object(Bucket=BUCKET, Key=f"{BUNDLES}{second}/{MODEL}", Body=b"damaged")
+    cache = tmp_path / "cache"
+    assert current_classifier(store, cache_dir=cache).version == first
+    assert "the model before stays in use" in caplog.text
+    with pytest.raises(BundleError):
+        current_classifier(store, cache_dir=cache, max_age_s=0)
+    upload(store, tmp_path / "b", bias=(0, 1, 0))
+    assert current_classifier(store, cache_dir=cache, max_age_s=1e-9).version == second
 
 
 @pytest.mark.parametrize("uri", [f"s3://{BUCKET}", f"s3://{BUCKET}/models/bundles/"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from advisor.aws.embeddings import EmbeddingRow, EmbeddingTable
 from advisor.aws.labels import LabelRow, LabelTable
-from advisor.aws.photos import StoredPhoto
+from advisor.aws.photos import PhotoPlace, StoredPhoto
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.catalog.suggestions import labels_to_search
 from advisor.errors import UnreadableImageError
@@ -62,6 +62,18 @@ class Labeller:
         self.labels.put(self._row(photo, classification=said))
         return Outcome.UNSURE if said.unknown else Outcome.LABELLED
 
+    def refuse(self, place: PhotoPlace, reason: str) -> Outcome:
+        """Write why an object was not even read: it has no hash, so its address is its id."""
+        row = LabelRow(
+            image_id=f"s3://{place.bucket}/{place.key}",
+            bucket=place.bucket,
+            key=place.key,
+            classified_at=self._time(),
+            reason=reason,
+        )
+        self.labels.put(row)
+        return Outcome.UNREADABLE
+
     def _shelve_known(self, photo: StoredPhoto, known: LabelRow) -> bool:
         """Put a photo that is labelled already on the shelves for its product, too.
 
@@ -82,6 +94,9 @@ class Labeller:
             self.embeddings.put(row.of_product(photo.product_id, photo.place.key))
         return True
 
+    def _time(self) -> str:
+        return self.now().isoformat(timespec="milliseconds")
+
     def _row(
         self,
         photo: StoredPhoto,
@@ -93,7 +108,7 @@ class Labeller:
             image_id=photo.image_id,
             bucket=photo.place.bucket,
             key=photo.place.key,
-            classified_at=self.now().isoformat(timespec="milliseconds"),
+            classified_at=self._time(),
             classification=classification,
             reason=reason,
             product_id=photo.product_id,

@@ -1,6 +1,7 @@
 """What the models said of photos, in DynamoDB.
 
 labels   image_id, model_version -> labelled, with the labels; or unreadable ("-"), with the reason;
+         image_id is the sha256 of its bytes; of what is too large to be hashed its s3:// address
          index to_review: photos of products that the model is not sure of, the least sure first
 """
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # not every function has what the crawl's messages are read w
 
 IMAGES: Final = "images/"  # the catalog's photos, in the data bucket
 ADDRESS_LIFETIME_S: Final = 3600
-MAX_HASHED_BYTES: Final = 1 << 30  # some 15 s of a function's time; a film must not take more
+MAX_HASHED_BYTES: Final = 1 << 28  # some 4 s; ten films in one batch must leave time for photos
 PHOTOS_OF_A_PRODUCT: Final = 8  # more are not shown
 _NAME_ENDS = re.compile(rf"[0-9a-f]{{12}}\.(?:{'|'.join(EXTENSIONS)})")
 _MISSING = frozenset({"NoSuchKey", "404"})

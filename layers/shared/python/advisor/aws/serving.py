@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from advisor.aws.models import ModelStore
-from advisor.errors import NotFoundError
+from advisor.errors import BundleError, NotFoundError
 from advisor.vision.classifier import Classifier
 from advisor.vision.publishing import CurrentModel
 
@@ -21,20 +21,24 @@ def current_classifier(
     """The classifier of the model in use, loaded once and kept while it is in use.
 
     Whether another one was published is asked at most every max_age_s seconds. When that, or
-    loading what was published, fails, the one in use goes on answering; with a max_age_s of 0
-    it is an error.
+    loading what was published, fails, the one in use goes on answering, at a cold start the one
+    that was in use before; with a max_age_s of 0 it is an error.
     version: asks for a model by name: the one in use or the one before it.
     Raises: NoModelError if none is published; BundleError if the bundle is not sound;
         NotFoundError for another version.
     """
     held = _held(store, cache_dir)
     if held.current is None or time.monotonic() - held.checked_at >= max_age_s:
+        published = None
         try:
-            held.follow(store.current())
+            published = store.current()
+            held.follow(published)
         except Exception:
-            if held.current is None or not max_age_s:
+            before = held.current or _before(published)
+            if before is None or not max_age_s:
                 raise
             logging.getLogger(__name__).exception("the model before stays in use")
+            held.follow(before)
         held.checked_at = time.monotonic()
     assert held.current is not None  # noqa: S101 (follow has set it)
     known = [one for one in (held.current.version, held.current.previous) if one]
@@ -78,8 +82,19 @@ class _Held:
         """The classifier of a version, fetched and loaded the first time."""
         if version not in self.classifiers:
             folder = self.store.download(version, self.cache_dir / version)
-            self.classifiers[version] = Classifier.load(folder)
+            try:
+                self.classifiers[version] = Classifier.load(folder)
+            except BundleError:  # it may be mended in the store
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         return self.classifiers[version]
+
+
+def _before(published: CurrentModel | None) -> CurrentModel | None:
+    """What was published before a model, as if it were in use."""
+    if published is None or published.previous is None:
+        return None
+    return replace(published, version=published.previous, previous=None)
 
 
 @cache
