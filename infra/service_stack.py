@@ -151,7 +151,7 @@ class ServiceStack(Stack):
         self._publishing(publish_max_p)
         self._planning()
         self.api = self._routes()
-        Watching(
+        self.alarms = Watching(
             self,
             "Watching",
             functions=(
@@ -171,7 +171,7 @@ class ServiceStack(Stack):
                 WatchedQueue(self.photos, self._dead_photos, PHOTOS_MAX_AGE_S),
             ),
             stage=self.stage,
-        )
+        ).topic
 
     def _crawling(self, shops: Sequence[ScheduledShop]) -> None:
         storage = self._storage

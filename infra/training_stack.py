@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -30,6 +29,7 @@ from infra.layers import ROOT
 from infra.service_stack import ServiceStack
 from infra.storage_stack import StorageStack
 from infra.training_settings import TrainingSettings
+from infra.watching import told_alarm
 
 # AWS's own TensorFlow container for training; the account is AWS's, the same in most regions.
 CONTAINER_ACCOUNT = "763104351884"
@@ -59,6 +59,7 @@ class TrainingStack(Stack):
         self._data = storage.data
         self._embeddings = storage.embeddings
         self._settings = settings
+        self._alarms_topic = service.alarms
         source = s3_assets.Asset(self, "Source", path=str(source_archive()))
         role = self._job_role(source)
         plan = self._call(
@@ -126,7 +127,7 @@ class TrainingStack(Stack):
         )
         self._let_the_machine_train(role)
         self._starts()
-        self._alarms()
+        self._watch()
         CfnOutput(self, "TrainingStateMachine", value=self._machine.state_machine_arn)
 
     def _call(
@@ -257,18 +258,18 @@ class TrainingStack(Stack):
                     description="Trains a model" if not told else "Trains if photos are new",
                 )
 
-    def _alarms(self) -> None:
+    def _watch(self) -> None:
         for name, metric in (
             ("Failed", self._machine.metric_failed()),
             ("TimedOut", self._machine.metric_timed_out()),
         ):
-            metric.create_alarm(
+            told_alarm(
                 self,
                 f"Training{name}",
-                alarm_description="A training run failed; the model in use is the one it was",
-                threshold=1,
-                evaluation_periods=1,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+                metric,
+                1,
+                f"Training{name}: the model in use is the one it was",
+                topic=self._alarms_topic,
             )
 
     def _let_the_container_run(self, role: iam.Role) -> None:

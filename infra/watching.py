@@ -29,10 +29,37 @@ class WatchedQueue:
     max_age_s: int
 
 
+def told_alarm(
+    scope: Construct,
+    name: str,
+    metric: cloudwatch.IMetric,
+    threshold: float,
+    text: str,
+    *,
+    topic: sns.ITopic,
+    periods: int = 1,
+) -> cloudwatch.Alarm:
+    """An alarm that the topic is told of, and of its end; no data is no alarm.
+
+    threshold: the metric's lowest value that is one, in so many periods.
+    """
+    alarm = metric.create_alarm(
+        scope,
+        name,
+        alarm_description=text,
+        threshold=threshold,
+        evaluation_periods=periods,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    alarm.add_alarm_action(actions.SnsAction(topic))
+    alarm.add_ok_action(actions.SnsAction(topic))
+    return alarm
+
+
 class Watching(Construct):
     """Alarms for errors, slow answers, dead letters and work that waits; and the dashboard.
 
-    Who subscribes to the topic (output AlarmsTopicArn) is told of each alarm and of its end.
+    Who subscribes to `topic` (output AlarmsTopicArn) is told of each alarm and of its end.
     """
 
     def __init__(
@@ -45,10 +72,10 @@ class Watching(Construct):
         stage: apigateway.HttpStage,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._topic = sns.Topic(self, "Alarms", enforce_ssl=True)
+        self.topic = sns.Topic(self, "Alarms", enforce_ssl=True)
         # enforce_ssl replaces the policy by which a topic takes messages of its own account.
-        self._topic.grant_publish(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
-        CfnOutput(scope, "AlarmsTopicArn", value=self._topic.topic_arn)
+        self.topic.grant_publish(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
+        CfnOutput(scope, "AlarmsTopicArn", value=self.topic.topic_arn)
         alarms = [
             *(
                 self._alarm(f"{one.node.id}Errors", one.metric_errors(period=PERIOD), 1, "failed")
@@ -81,17 +108,9 @@ class Watching(Construct):
     def _alarm(
         self, name: str, metric: cloudwatch.Metric, threshold: float, text: str, *, periods: int = 1
     ) -> cloudwatch.Alarm:
-        alarm = metric.create_alarm(
-            self,
-            name,
-            alarm_description=f"{name}: {text}",
-            threshold=threshold,
-            evaluation_periods=periods,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        return told_alarm(
+            self, name, metric, threshold, f"{name}: {text}", topic=self.topic, periods=periods
         )
-        alarm.add_alarm_action(actions.SnsAction(self._topic))
-        alarm.add_ok_action(actions.SnsAction(self._topic))
-        return alarm
 
     def _dashboard(
         self,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -242,10 +242,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns: the exit status: 2 for what cannot be done as asked, 130 if interrupted.
     """
-    options = vars(_parser().parse_args(arguments))
-    images, out, job = (options.pop(name) for name in ("images", "out", "job"))
     cache = cache_folder()
     try:
+        options = vars(_parser().parse_args(arguments))
+        images, out, job = (options.pop(name) for name in ("images", "out", "job"))
         config = TrainingConfig(**options)
         keep_over_interruptions(cache)
         result = run(images, out, config, cache=cache, say=_say, progress=_ignore)
@@ -355,8 +355,18 @@ def _golden(selection: Selection) -> list[bytes]:
     return [read.file.read() for read in chosen]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses flags as everything else is refused, so that SageMaker is told, too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; --help names all flags")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=train.__doc__)
+    # In full, so that a job means the same when there are more flags.
+    parser = _Parser(
+        prog="python -m training.train", description=train.__doc__, allow_abbrev=False
+    )
     images, out = images_of(os.environ), bundle_folder(os.environ)
     parser.add_argument(
         "--images",

@@ -74,6 +74,22 @@ def test_tells_sagemaker_why_it_failed(code: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "model").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [("--min_images=5", "unrecognized arguments: --min_images=5"),
+     ("--seed=two", "argument --seed: invalid int value: 'two'")],
+)  # fmt: skip
+def test_tells_sagemaker_of_a_hyperparameter_that_is_none(
+    code: Path, tmp_path: Path, flag: str, said: str
+) -> None:
+    process = start(code, tmp_path, flag)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    reason = (tmp_path / "output" / "failure").read_text()
+    assert reason == f"{said}; --help names all flags"
+    assert err == f"training: {reason}\n"
+
+
 def test_ends_when_sagemaker_stops_the_job(code: Path, tmp_path: Path) -> None:
     tiny.make_photos(tmp_path / "input/data/images", each=20)
     process = start(code, tmp_path, "--steps", "1000000")

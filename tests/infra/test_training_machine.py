@@ -278,9 +278,12 @@ def test_the_training_job_may_touch_only_what_it_uses(aws: dict[str, Template]) 
     assert "s3:Delete" not in json.dumps(statements)
 
 
-def test_a_failed_training_is_an_alarm(aws: dict[str, Template]) -> None:
+def test_a_failed_training_is_an_alarm_that_somebody_is_told_of(aws: dict[str, Template]) -> None:
     alarms = resources(aws["Training"], "AWS::CloudWatch::Alarm")
     assert {one["MetricName"] for one in alarms} == {"ExecutionsFailed", "ExecutionsTimedOut"}
+    for alarm in alarms:  # the topic of all alarms, which is the service stack's
+        for actions in (alarm["AlarmActions"], alarm["OKActions"]):
+            assert "WatchingAlarms" in json.dumps(actions)
 
 
 @pytest.mark.parametrize(
