@@ -169,7 +169,7 @@ def compare(
 
 @command.command()
 @click.argument("version")
-@click.option("--force", default="", metavar="REASON", help="Publish even if it is not better.")
+@click.option("--force", metavar="REASON", help="Publish even if it is not better.")
 @click.option(
     "--max-p",
     type=click.FloatRange(0, 1),
@@ -179,7 +179,7 @@ def compare(
 @_remote
 @_json
 def publish(
-    *, version: str, force: str, max_p: float | None, place: str, remote: bool, as_json: bool
+    *, version: str, force: str | None, max_p: float | None, place: str, remote: bool, as_json: bool
 ) -> None:
     """Put a model into use, if it is better than the one in use on the photos both know.
 
@@ -194,16 +194,19 @@ def publish(
     from advisor.vision.gate import MAX_P
     from advisor.vision.publishing import publish as put_into_use
 
+    reason = (force or "").strip()
+    if force is not None and not reason:
+        raise click.UsageError("--force without a reason; expected one, for the history")
     models = _open(place, remote=remote)
     if Path(version).is_dir():
         version = _store(models, Path(version))
     if remote:
         if max_p is not None:
             raise click.UsageError("--max-p is a setting of the deployed stacks (publish_max_p)")
-        event = {"version": version, "force": bool(force), "reason": force}
+        event = {"version": version, "force": bool(reason), "reason": reason}
         _tell(_invoke(event), as_json=as_json)
         return
-    current = put_into_use(models, version, force=force, max_p=MAX_P if max_p is None else max_p)
+    current = put_into_use(models, version, force=reason, max_p=MAX_P if max_p is None else max_p)
     _tell_current(current, place, as_json=as_json)
 
 

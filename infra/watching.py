@@ -32,7 +32,7 @@ class WatchedQueue:
 def told_alarm(
     scope: Construct,
     name: str,
-    metric: cloudwatch.IMetric,
+    metric: cloudwatch.Metric,
     threshold: float,
     text: str,
     *,

@@ -1,10 +1,13 @@
-"""Keeps the folder of what runs leave for the next one from growing without end."""
+"""The folder of what runs leave for the next one: files that are whole, and not too many."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _FOLDERS: Final = ("features", "graphs", "pixels", "checkpoints")
 _IN_USE_S: Final = 3600.0  # another run may be at it: fine-tuning reads its photos for minutes
@@ -34,3 +37,16 @@ def prune(cache: Path, *, max_bytes: int, now: float | None = None) -> list[Path
         total -= size
         gone.append(path)
     return gone
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which is at the path once it is whole; another run may write it, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -19,12 +19,14 @@ from advisor.vision.bundle_info import GOLDEN, LABELS, MODEL, Backbone, BundleIn
 from advisor.vision.images import PREPROCESSING_ID, decode
 from advisor.vision.interpreter import Model
 from training.backbones import Kind, Weights
+from training.cache import whole_file
 from training.config import FLOAT16
 from training.graph import build_graph, written_graph
 from training.head import Head
 from training.tensorflow_process import in_tensorflow
 from training.tflite import VERSION, put_head
 
+_DIGEST_SIZE: Final = hashlib.sha256().digest_size
 HEAD_TOLERANCE: Final = 0.005  # of a probability, between numpy and the interpreter
 
 
@@ -54,13 +56,12 @@ def cached_graph(
         return put_head((weights.path / MODEL).read_bytes(), None)
     converter = _converter()
     written, converted = (
-        _graph_path(cache, f"{weights.sha256} {weights.kind.value} {by} {precision} 2")
+        _graph_path(cache, f"{weights.sha256} {weights.kind.value} {by} {precision} 3")
         for by in (f"written {VERSION}", converter)
     )
     for path in (written, converted):
-        if path.is_file():
-            os.utime(path)  # the least recently used go first when the cache is pruned
-            return path.read_bytes()
+        if (kept := _kept_graph(path)) is not None:
+            return kept
     graph, path = written_graph(weights, precision), written
     if graph is None:
         if not converter:
@@ -69,11 +70,19 @@ def cached_graph(
             )
         say(f"Converting {weights.name} with TensorFlow, once")
         graph, path = in_tensorflow(build_graph, weights, precision), converted
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_bytes(graph)
-    partial.replace(path)
+    with whole_file(path) as file:
+        file.write(graph + hashlib.sha256(graph).digest())
     return graph
+
+
+def _kept_graph(path: Path) -> bytes | None:
+    """The graph that an earlier run left there; None if there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    os.utime(path)  # the least recently used go first when the cache is pruned
+    content = path.read_bytes()
+    graph, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
+    return graph if hashlib.sha256(graph).digest() == digest else None
 
 
 def _graph_path(cache: Path, recipe: str) -> Path:

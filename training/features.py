@@ -7,9 +7,10 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -24,8 +25,10 @@ from training.duplicates import Fingerprints
 from training.parallel import Progress, map_photos
 from training.rows import FloatArray, RowFile, Rows
 
+T = TypeVar("T")
 _STAGE = "Reading photos"
 _WRITE_EVERY = 500
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Read:
 class FeatureCache:
     """Features by photo content, in one SQLite file for a backbone and a preprocessing.
 
-    Two runs may use it at once; what a killed run had computed is there for the next.
+    Two runs may use it at once; what a killed run had computed is there for the next. A damaged
+    file is begun anew, as all that it held can be computed again.
     Raises: UsageError, from every method, if the file cannot be read or written.
     """
 
@@ -99,25 +103,19 @@ class FeatureCache:
             recipe += f" {precision}"
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:24]}.sqlite"
-        with self._connect() as connection:
-            os.utime(self._path)  # the least recently used go first when the cache is pruned
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS photos (sha256 TEXT PRIMARY KEY, dhash TEXT, "
-                "thumbnail BLOB, vector BLOB, reason TEXT NOT NULL) WITHOUT ROWID"
-            )
+        self._do(lambda _: os.utime(self._path))  # the least recently used go first when pruned
 
     def find_all(self, contents: Sequence[str]) -> dict[str, Found]:
         """What is known of contents, by sha256."""
-        with self._connect() as connection:
-            found = [_find(connection, sha256) for sha256 in contents]
+        found = self._do(lambda connection: [_find(connection, sha256) for sha256 in contents])
         return {one.sha256: one for one in found if one is not None}
 
     def put(self, found: Sequence[Found]) -> None:
         """Keep what was found out, all of it or nothing."""
         if found:
             rows = [_row(one) for one in found]
-            with self._connect() as connection:
-                connection.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)", rows)
+            insert = "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)"
+            self._do(lambda connection: connection.executemany(insert, rows))
 
     def known(
         self, contents: Sequence[str], compute: Callable[[Sequence[str]], Iterable[Found]]
@@ -157,16 +155,33 @@ class FeatureCache:
                 if len(unsaved) >= _WRITE_EVERY:
                     self.put(unsaved)
                     unsaved = []
-        finally:
-            self.put(unsaved)
+        except BaseException:  # Ctrl-C, or a full disk; that is told, and not that this fails, too
+            with suppress(UsageError):
+                self.put(unsaved)
+            raise
+        self.put(unsaved)
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What the work gives, all of it or nothing."""
         try:
-            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
-                yield connection
+            try:
+                return self._try(work)
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                    raise
+                for suffix in ("", "-journal"):
+                    Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+                return self._try(work)
         except sqlite3.Error as error:
             raise UsageError(f"{self._path}, a cache of features, fails: {error}") from error
+
+    def _try(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS photos (sha256 TEXT PRIMARY KEY, dhash TEXT, "
+                "thumbnail BLOB, vector BLOB, reason TEXT NOT NULL) WITHOUT ROWID"
+            )
+            return work(connection)
 
 
 def gather(found: Iterable[Found], folder: Path) -> Known:

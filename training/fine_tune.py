@@ -7,12 +7,12 @@ and is computed as such: the same gradients at two thirds of the time.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from advisor.errors import NotTunableError
 from advisor.vision.images import SIZE
 from training.backbones import Weights
+from training.cache import whole_file
 from training.config import FLOAT16
 from training.graph import convert, embed, load_backbone, scaled
 from training.head import Head
@@ -99,6 +100,52 @@ class FineTuned:
     head: Head
     accuracies: tuple[float, ...]
     best_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where a run is after an epoch.
+
+    accuracies, best_epoch: as of FineTuned, so far. best: the variables of that epoch. state: the
+    variables as they are, and the optimizer's two moments of each.
+    """
+
+    accuracies: list[float]
+    best_epoch: int
+    best: list[FloatArray]
+    state: list[FloatArray]
+
+    def write(self, path: Path) -> None:
+        """Keep it for a run that goes on; the file is replaced in one step."""
+        arrays: dict[str, Any] = {f"state_{number}": one for number, one in enumerate(self.state)}
+        arrays |= {f"best_{number}": one for number, one in enumerate(self.best)}
+        with whole_file(path) as file:
+            np.savez(
+                file,
+                accuracies=np.array(self.accuracies),
+                best_epoch=np.array(self.best_epoch),
+                **arrays,
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint | None:
+        """What an earlier run left there; None if there is nothing, or the file is damaged."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                best_epoch = int(saved["best_epoch"])
+                best, state = (
+                    [saved[f"{kind}_{number}"] for number in range(_count(saved.files, kind))]
+                    for kind in ("best", "state")
+                )
+                accuracies = [float(value) for value in saved["accuracies"]]
+        except (FileNotFoundError, EOFError, KeyError, ValueError, BadZipFile):
+            return None
+        return cls(accuracies=accuracies, best_epoch=best_epoch, best=best, state=state)
+
+
+def _count(names: list[str], kind: str) -> int:
+    """How many of the names are the kind's, with a number."""
+    return sum(re.fullmatch(rf"{kind}_\d+", name) is not None for name in names)
 
 
 def fine_tune(job: FineTuneJob) -> FineTuned:
@@ -396,32 +443,23 @@ class _Run:
         return [*self.variables, *self.first, *self.second]
 
     def _save(self) -> None:
-        arrays = {f"state_{number}": one.numpy() for number, one in enumerate(self._state())}
-        arrays |= {f"best_{number}": one for number, one in enumerate(self.best)}
-        path = self.job.checkpoint
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: another run of the same job may be writing, too.
-        partial = path.with_suffix(f".{os.getpid()}.part.npz")
-        try:
-            np.savez(
-                partial,
-                accuracies=np.array(self.accuracies),
-                best_epoch=np.array(self.best_epoch),
-                **arrays,
-            )
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        saved = Checkpoint(
+            accuracies=self.accuracies,
+            best_epoch=self.best_epoch,
+            best=self.best,
+            state=[one.numpy() for one in self._state()],
+        )
+        saved.write(self.job.checkpoint)
+        self.job.pixels.touch()
 
     def _resume(self) -> None:
-        if not self.job.checkpoint.is_file():
+        saved = Checkpoint.read(self.job.checkpoint)
+        if saved is None:
             return
-        with np.load(self.job.checkpoint, allow_pickle=False) as saved:
-            self.accuracies = [float(value) for value in saved["accuracies"]]
-            self.best_epoch = int(saved["best_epoch"])
-            self.best = [saved[f"best_{number}"] for number in range(len(self.variables))]
-            for number, variable in enumerate(self._state()):
-                variable.assign(saved[f"state_{number}"])
+        self.accuracies, self.best_epoch = saved.accuracies, saved.best_epoch
+        self.best = saved.best
+        for variable, value in zip(self._state(), saved.state, strict=True):
+            variable.assign(value)
         tell_sentence(f"Going on after epoch {len(self.accuracies) - 1} of {self.recipe.epochs}")
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from advisor.errors import DataError, UnreadableImageError
 from advisor.vision.images import SIZE, decode, image_id
+from training.cache import whole_file
 from training.features import Read
 from training.parallel import Progress, map_photos
 
@@ -28,6 +29,10 @@ class Pixels:
     """A file of decoded photos, 150,528 bytes each; a process opens it for itself."""
 
     path: Path
+
+    def touch(self) -> None:
+        """Say that they are in use: the least recently used go first when the cache is pruned."""
+        os.utime(self.path)
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
         """The photos of the rows, uint8 (rows, 224, 224, 3)."""
@@ -45,20 +50,15 @@ def write_pixels(reads: Sequence[Read], path: Path, progress: Progress) -> Pixel
     The file appears whole or not at all; its name must follow from the photos' contents.
     Raises: DataError if a photo has changed or gone since it was first read.
     """
+    pixels = Pixels(path)
     if path.is_file() and path.stat().st_size == len(reads) * _ROW:
-        os.utime(path)  # the least recently used go first when the cache is pruned
-        return Pixels(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            for done, photo in enumerate(map_photos(lambda: decode_again, reads), start=1):
-                file.write(photo.tobytes())
-                progress(_STAGE, done, len(reads))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return Pixels(path)
+        pixels.touch()
+        return pixels
+    with whole_file(path) as file:
+        for done, photo in enumerate(map_photos(lambda: decode_again, reads), start=1):
+            file.write(photo.tobytes())
+            progress(_STAGE, done, len(reads))
+    return pixels
 
 
 def decode_again(read: Read) -> npt.NDArray[np.uint8]:

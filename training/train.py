@@ -90,7 +90,7 @@ def run(
     try:
         return _run(images, out, config, cache=cache, say=say, progress=progress)
     except OSError as error:  # no space, no permission
-        place = error.filename or "a file"
+        place = error.filename or f"a file in {cache} or for {out}"
         raise UsageError(f"{place} cannot be read or written: {error.strerror or error}") from error
 
 
@@ -364,9 +364,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     # In full, so that a job means the same when there are more flags.
-    parser = _Parser(
-        prog="python -m training.train", description=train.__doc__, allow_abbrev=False
-    )
+    parser = _Parser(prog="python -m training.train", description=train.__doc__, allow_abbrev=False)
     images, out = images_of(os.environ), bundle_folder(os.environ)
     parser.add_argument(
         "--images",

@@ -165,7 +165,7 @@ def test_no_network(
 @pytest.mark.parametrize(
     ("warm", "said"),
     [(False, ".sqlite, a cache of features, fails: "),
-     (True, "a file cannot be read or written: File too large")],
+     (True, "products-advisor or for {model} cannot be read or written: File too large")],
 )  # fmt: skip
 def test_no_disk_space(photos: Path, model: Path, tmp_path: Path, warm: bool, said: str) -> None:
     """No file may grow: first the cache fails, and where all is cached the rows of features."""
@@ -188,7 +188,7 @@ def test_no_disk_space(photos: Path, model: Path, tmp_path: Path, warm: bool, sa
     assert done.returncode == 2, done.stderr
     *_, last = done.stderr.splitlines()
     assert last.startswith("advisor: ")
-    assert said in last
+    assert said.format(model=model) in last
     assert "Traceback" not in done.stderr
     assert contents(model) == before
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from training.backbones import local
 from training.config import ALL, AUTO, DYNAMIC, FLOAT16, FLOAT32, FROZEN, PRECISIONS, TrainingConfig
 from training.dataset import scan
 from training.features import Read
-from training.fine_tune import FineTuneJob, FineTuneRecipe, fine_tune
+from training.fine_tune import Checkpoint, FineTuneJob, FineTuneRecipe, fine_tune
 from training.gates import sample_photos
 from training.graph import build_graph, load_backbone, written_graph
 from training.head import Head
@@ -398,20 +397,35 @@ def test_decoded_photos_are_read_back_by_row(tmp_path: Path) -> None:
     assert np.array_equal(photos[1], decode(files[0].path.read_bytes()))
 
 
+def test_a_checkpoint_is_read_as_it_was_written_and_a_damaged_one_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "job.npz"
+    assert Checkpoint.read(path) is None
+    rows = [np.arange(3, dtype=np.float32), np.ones((2, 2), np.float32)]
+    Checkpoint(accuracies=[0.5, 0.75], best_epoch=1, best=rows, state=rows * 3).write(path)
+    saved = Checkpoint.read(path)
+    assert saved is not None
+    assert (saved.accuracies, saved.best_epoch) == ([0.5, 0.75], 1)
+    for one, other in zip([*saved.best, *saved.state], rows * 4, strict=True):
+        assert np.array_equal(one, other)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (b"", b"no archive", whole[:9], whole[:-9], whole[:200] + b"?" + whole[201:],
+                    whole[:middle] + whole[middle + 1 :]):  # fmt: skip
+        path.write_bytes(damaged)
+        assert Checkpoint.read(path) is None
+
+
 def test_two_runs_of_one_job_do_not_spoil_each_others_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "job.npz"
-    run = SimpleNamespace(
-        job=SimpleNamespace(checkpoint=path), accuracies=[0.5], best_epoch=0, best=[], _state=list
-    )
-    save: Any = module._Run._save
+    saved = Checkpoint(accuracies=[0.5], best_epoch=0, best=[], state=[])
     savez, pids = np.savez, iter([1, 2])
-    monkeypatch.setattr(module.os, "getpid", lambda: next(pids))
+    monkeypatch.setattr("training.cache.os.getpid", lambda: next(pids))
 
-    def slow(partial: Path, **arrays: Any) -> None:
+    def slow(partial: Any, **arrays: Any) -> None:
         monkeypatch.setattr(module.np, "savez", savez)
-        save(run)  # by another process, begun and ended while this one writes
+        saved.write(path)  # by another process, begun and ended while this one writes
         savez(partial, **arrays)
 
     monkeypatch.setattr(module.np, "savez", slow)
@@ -423,8 +437,7 @@ def test_two_runs_of_one_job_do_not_spoil_each_others_checkpoint(
         return replace_file(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    save(run)
+    saved.write(path)
     assert len(set(written)) == len(written) == 2
-    with np.load(path) as saved:
-        assert saved["accuracies"].tolist() == [0.5]
+    assert Checkpoint.read(path) == saved
     assert [one.name for one in tmp_path.iterdir()] == ["job.npz"]

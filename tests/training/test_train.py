@@ -34,7 +34,7 @@ from training.config import FROZEN, TrainingConfig
 from training.dataset import count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
 from training.export import cached_graph
-from training.features import FeatureCache, read_photos
+from training.features import FeatureCache, Found, read_photos
 from training.selection import select
 from training.tensorflow_process import in_tensorflow
 from training.train import main, run, train
@@ -256,12 +256,53 @@ def test_one_file_of_weights_used_in_two_ways_has_two_caches(photos: Path, tmp_p
         read_photos(files, tiny.GRAPH.read_bytes, features, tiny.ignore)
 
 
-def test_a_damaged_cache_of_features_is_named(photos: Path, tmp_path: Path) -> None:
-    FeatureCache(tmp_path, local(tiny.BACKBONE))
+def test_a_damaged_cache_of_features_is_begun_anew(photos: Path, tmp_path: Path) -> None:
+    files = scan(photos)
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    first, _ = read_photos(files, tiny.GRAPH.read_bytes, features, tiny.ignore)
     (file,) = tmp_path.iterdir()
-    file.write_bytes(b"no database at all" * 100)
-    with pytest.raises(UsageError, match=rf"{file}, a cache of features, fails: .*not a database"):
-        FeatureCache(tmp_path, local(tiny.BACKBONE))
+    whole = file.read_bytes()
+    for damaged in (b"no database at all" * 100, whole[:5_000], whole[:4_096] + b"x" * len(whole)):
+        file.write_bytes(damaged)
+        reads, _ = read_photos(files, tiny.GRAPH.read_bytes, features, tiny.ignore)
+        assert reads == first
+        known = FeatureCache(tmp_path, local(tiny.BACKBONE)).find_all([reads[0].sha256])
+        assert len(known) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_cache_that_cannot_be_kept_is_one_sentence(tmp_path: Path) -> None:
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UsageError, match=rf"{file}, a cache of features, fails: unable to open"):
+        features.find_all(["0" * 64])
+
+
+def test_who_asks_and_fails_is_told_that_and_not_that_the_cache_fails_too(tmp_path: Path) -> None:
+    """As where a disk is full: an exception of a generator that is closed is nobody's to catch."""
+    features = FeatureCache(tmp_path, local(tiny.BACKBONE))
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    file.mkdir()
+    asking = features.keeping(iter([Found("0" * 64, None, "no photo")] * 2), "", tiny.ignore, 2)
+    next(asking)
+    asking.close()  # raises nothing
+
+
+@pytest.mark.parametrize("damaged", [b"", b"cut", b"whole but for one bit"])
+def test_a_damaged_graph_is_made_again(tmp_path: Path, damaged: bytes) -> None:
+    graph = cached_graph(local(tiny.BACKBONE), tmp_path, tiny.ignore)
+    (file,) = (tmp_path / "graphs").iterdir()
+    whole = file.read_bytes()
+    assert whole.startswith(graph)
+    changed = bytes([whole[900] ^ 1])
+    file.write_bytes(
+        {b"": b"", b"cut": whole[:900]}.get(damaged, whole[:900] + changed + whole[901:])
+    )
+    assert cached_graph(local(tiny.BACKBONE), tmp_path, tiny.ignore) == graph
+    assert file.read_bytes() == whole
 
 
 def test_a_name_that_is_no_utf8_passes_through(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -92,6 +93,36 @@ def test_the_gate_refuses_with_the_figures_and_force_takes_a_reason(
     said = advisor(models, "publish", new, "--force", "the shop renamed its categories")
     assert "forced (the shop renamed its categories)" in said
     assert in_use(models) == new
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_force_without_a_reason_is_refused(models: Path, tmp_path: Path, blank: str) -> None:
+    version = make_bundle(tmp_path / "old", right=9, number=1)
+    advisor(models, "publish", str(tmp_path / "old"))
+    make_bundle(tmp_path / "new", right=2, number=2)
+    arguments = ["publish", str(tmp_path / "new"), "--force", blank, "--models", str(models)]
+    result = CliRunner().invoke(model.command, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--force without a reason; expected one, for the history" in result.stderr
+    assert in_use(models) == version
+
+
+@pytest.mark.parametrize("writing", ["shutil.copyfile", "os.fsync"])  # of the bundle; of the switch
+def test_a_full_disk_is_one_sentence_and_leaves_the_model_in_use(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: str
+) -> None:
+    version = make_bundle(tmp_path / "old", right=2, number=1)
+    advisor(models, "publish", str(tmp_path / "old"))
+    make_bundle(tmp_path / "new", right=9, number=2)
+
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writing, no_space)
+    with pytest.raises(UsageError, match=f"^models in {models} cannot be written: No space left"):
+        advisor(models, "publish", str(tmp_path / "new"))
+    assert in_use(models) == version
+    assert [path.name for path in (models / "bundles").iterdir() if path.name[0] == "."] == []
 
 
 def test_a_gain_by_chance_needs_a_larger_max_p(models: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,19 +49,24 @@ class ModelFolder:
     def add(self, bundle: Path) -> str:
         """Copy a bundle's folder here, whole or not at all, and return its version.
 
-        Raises: BundleError if the folder is no bundle.
+        Raises: BundleError if the folder is no bundle; UsageError if it cannot be written here.
         """
-        version = read_info(bundle).version
-        target = self._bundles / version
-        if not target.exists():
+        info = read_info(bundle)
+        target = self._bundles / info.version
+        if target.exists():
+            return info.version
+        with self._writing():
             self._bundles.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=".add-", dir=self._bundles))
             try:
-                shutil.copytree(bundle, staging / version)
-                (staging / version).rename(target)
+                fresh = staging / info.version  # its rights are those of any new folder
+                fresh.mkdir()
+                for name in (*info.files, INFO):
+                    shutil.copyfile(bundle / name, fresh / name)
+                fresh.rename(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        return version
+        return info.version
 
     def read_current(self) -> tuple[bytes | None, str]:
         """current.json (None if there is none), and its hash."""
@@ -72,8 +79,12 @@ class ModelFolder:
     def write_current(self, data: bytes, mark: str) -> None:
         """Replace current.json in one step, if it still has the hash.
 
-        Raises: UsageError if somebody else replaced it since.
+        Raises: UsageError if somebody else replaced it since, or it cannot be written.
         """
+        with self._writing():
+            self._replace_current(data, mark)
+
+    def _replace_current(self, data: bytes, mark: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -87,6 +98,14 @@ class ModelFolder:
                 file.flush()
                 os.fsync(file.fileno())  # a machine that loses power must not keep an empty file
             half.replace(self._current)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # no space, no permission
+            reason = error.strerror or error
+            raise UsageError(f"models in {self.place} cannot be written: {reason}") from error
 
     @property
     def _bundles(self) -> Path:
