@@ -72,12 +72,12 @@ def command(
 
 
 def _classify(classifier: Classifier, path: str, *, top_k: int, threshold: float) -> dict[str, Any]:
+    from advisor.vision.images import read_file
+
     try:
-        data = Path(path).read_bytes()
+        said = classifier.predict(read_file(Path(path)), top_k=top_k).classification
     except OSError as error:
         return {"error": f"cannot be read: {error.strerror or error}"}
-    try:
-        said = classifier.predict(data, top_k=top_k).classification
     except UnreadableImageError as error:
         return {"error": str(error)}
     return said.at_least(threshold).to_dict()

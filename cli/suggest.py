@@ -82,8 +82,10 @@ def command(
 
 
 def _predict(photo: Path, classifier: Classifier) -> Prediction:
+    from advisor.vision.images import read_file
+
     try:
-        return classifier.predict(photo.read_bytes())
+        return classifier.predict(read_file(photo))
     except OSError as error:
         raise DataError(f"{photo} cannot be read: {error.strerror}") from error
     except UnreadableImageError as error:

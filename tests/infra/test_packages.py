@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from infra.layers import LAMBDA, LAYERS, THIS_MACHINE, Target, build_layer
-from tests.infra.elf import needed_versions
+from tests.infra.elf import needed_libraries, needed_versions
 from tests.infra.templates import layers_of
 from tests.training import tiny
 
@@ -23,6 +23,9 @@ RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", 
 PHOTOS = ("large.jpg", "rgb.png", "palette.png", "rgb.webp", "animated.gif", "rgb.avif")
 # Amazon Linux 2023, of Lambda's Python 3.12 and later.
 SYSTEM = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (11, 0, 0)}
+# The libraries of those, and what else Lambda's Python is linked with.
+LIBRARIES = {"libc", "libm", "libdl", "librt", "libpthread", "ld-linux-x86-64"}
+LIBRARIES |= {"libstdc++", "libgcc_s", "libz"}
 MOST_BYTES = 90 << 20  # as Lambda counts its 250 MB
 
 
@@ -100,7 +103,10 @@ def test_every_native_file_loads_on_lambdas_glibc(name: str, target: Target) -> 
         path for path in build_layer(name, target).rglob("*") if re.search(r"\.so\b", path.name)
     ]
     assert natives or name == "base"
+    there = {path.name for path in natives}
     for path in natives:
+        missing = set(needed_libraries(path.read_bytes())) - there
+        assert {one.partition(".so")[0] for one in missing} <= LIBRARIES, path.name
         for symbol, version in needed_versions(path.read_bytes()):
             if symbol in SYSTEM:
                 assert version <= SYSTEM[symbol], f"{path.name} needs {symbol}_{version}"

@@ -47,8 +47,12 @@ def test_labels_below_the_threshold_are_left_out(bundle: Path) -> None:
 
 
 def test_an_unreadable_photo_does_not_lose_the_others(bundle: Path, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.jpg"
+    bad, film = tmp_path / "bad.jpg", tmp_path / "film.mov"
     bad.write_bytes(b"no photo")
-    first, second = classify("--bundle", bundle, "--json", bad, PHOTO, status=1).splitlines()
-    assert "error" in json.loads(first)
-    assert json.loads(second)["labels"]
+    with film.open("wb") as file:
+        file.truncate(1 << 36)  # more than fits into memory
+    told = classify("--bundle", bundle, "--json", bad, film, PHOTO, status=1)
+    first, second, third = map(json.loads, told.splitlines())
+    assert "no image in" in first["error"]
+    assert second["error"].startswith(f"{1 << 36} bytes; at most")
+    assert third["labels"]

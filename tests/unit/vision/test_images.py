@@ -19,7 +19,7 @@ from PIL import __version__ as pillow_version
 
 from advisor.errors import UnreadableImageError
 from advisor.vision import guards, images
-from advisor.vision.images import PREPROCESSING_ID, SIZE, decode, image_id
+from advisor.vision.images import PREPROCESSING_ID, SIZE, decode, image_id, read_file
 from infra.layers import PROCESS
 from tests.images import icc
 from tests.images.make import SUFFIXES, png_chunk
@@ -332,6 +332,17 @@ def test_refuses_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     with pytest.raises(UnreadableImageError, match="bytes; at most 100"):
         decode(read("rgb.jpg"))
+
+
+def test_a_file_is_read_as_far_as_a_photo_may_go(tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    with film.open("wb") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(UnreadableImageError, match=f"{1 << 36} bytes; at most {guards.MAX_BYTES}"):
+        read_file(film)
+    with pytest.raises(UnreadableImageError, match=f"{guards.MAX_BYTES + 1} bytes"):
+        read_file(Path("/dev/zero"))
+    assert read_file(PHOTOS / "rgb.jpg") == read("rgb.jpg")
 
 
 def test_refuses_an_empty_file() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -76,6 +78,18 @@ def image_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a photo's file, for `decode`; of a film of gigabytes none is read.
+
+    Raises: OSError if it cannot be read; UnreadableImageError for more than MAX_BYTES.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
+    _check_bytes(max(size, len(data)))  # a pipe has no size
+    return data
+
+
 def decode(data: bytes) -> npt.NDArray[np.uint8]:
     """Decode an encoded photo to the model's input.
 
@@ -89,10 +103,7 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
     """
     if not data:
         raise UnreadableImageError("an empty file (0 bytes)", reason="empty")
-    if len(data) > MAX_BYTES:
-        raise UnreadableImageError(
-            f"{len(data)} bytes; at most {MAX_BYTES} are read", reason="too many bytes"
-        )
+    _check_bytes(len(data))
     file = photo_file(data)
     with bounded_memory(data), _open(file) as image:
         form, size = image.format or "", image.size
@@ -109,6 +120,13 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
         except Exception as error:  # decoders raise whatever the damage leads them to
             came = received(form, size, data)
             raise UnreadableImageError(f"damaged {came}: {error}") from error
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise UnreadableImageError(
+            f"{size} bytes; at most {MAX_BYTES} are read", reason="too many bytes"
+        )
 
 
 def _open(file: BytesIO) -> Image.Image:
