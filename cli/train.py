@@ -67,6 +67,29 @@ INTERRUPTED_STATUS = 130
     help="Let the head learn from N distorted variants of each photo, too; they are cached.",
 )
 @click.option("--epochs", type=int, help="Passes of fine-tuning over the photos. Default: 9.")
+@click.option("--learning-rate", type=float, help="Of the head. Default: 0.0005.")
+@click.option("--batch-size", type=int, help="Photos in a step of the head. Default: 100.")
+@click.option("--weight-decay", type=float, help="Of the head. Default: 1.")
+@click.option(
+    "--label-smoothing",
+    type=float,
+    metavar="SHARE",
+    help="Of each label, given to all others; head and fine-tuning. Default: 0.1.",
+)
+@click.option(
+    "--patience",
+    type=int,
+    metavar="N",
+    help="End the head's training after N hundred steps without gain on the validation photos; 0: "
+    "never. Default: 5.",
+)
+@click.option(
+    "--max-error",
+    type=float,
+    metavar="SHARE",
+    help="Answer `unknown` rather than be wrong on more than this share of the answers. Default: "
+    "0.05.",
+)
 @click.option(
     "--corrections",
     metavar="FILE",
@@ -106,6 +129,12 @@ def command(
     frozen: bool,
     distortions: int | None,
     epochs: int | None,
+    learning_rate: float | None,
+    batch_size: int | None,
+    weight_decay: float | None,
+    label_smoothing: float | None,
+    patience: int | None,
+    max_error: float | None,
     precision: str | None,
     corrections: str | None,
     manifest: str | None,
@@ -143,6 +172,13 @@ def command(
         "fine_tune": FROZEN if frozen else fine_tune,
         "distortions": distortions,
         "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "weight_decay": weight_decay,
+        "head_smoothing": label_smoothing,
+        "label_smoothing": label_smoothing,
+        "patience": patience,
+        "max_error": max_error,
         "precision": precision,
         "corrections": corrections,
         "manifest": manifest,
@@ -190,10 +226,21 @@ def _print(result: TrainingResult, out: str) -> None:
 
     photos = ", ".join(f"{count} {side}" for side, count in result.photos.items() if count)
     measured = "test" if result.photos["test"] else "validation"
+    one = result.evaluation
+    low, high = one.accuracy_interval or (0.0, 1.0)
+    answers = (
+        "none: every photo is `unknown`; train on more photos, or ask less with --max-error"
+        if one.answered_accuracy is None
+        else f"{one.answered:.3f} of these, {one.answered_accuracy:.3f} right; else `unknown`"
+    )
     rows = [
         ("bundle", out),
         ("version", result.version),
-        ("accuracy", f"{result.accuracy:.3f} on {result.count} {measured} photos"),
+        (
+            "accuracy",
+            f"{result.accuracy:.3f} ({low:.3f} to {high:.3f}) on {result.count} {measured} photos",
+        ),
+        ("answers", answers),
         ("backbone", f"{result.backbone} ({result.backbone_source})"),
         ("categories", str(len(result.labels))),
         ("photos", photos),
@@ -203,4 +250,10 @@ def _print(result: TrainingResult, out: str) -> None:
         rows.append(("left out", ", ".join(f"{k} ({n})" for k, n in result.pruned.items())))
     if result.unreadable:
         rows.append(("unreadable", str(len(result.unreadable))))
+    model = out
+    if out.startswith("s3://"):
+        model = f"{result.version} --models {out.partition('/models')[0]}"
+    else:
+        rows.append(("report", str(Path(out, "report.html"))))
     echo_columns(rows)
+    click.echo(f"To put it into use: advisor model publish {model}", err=True)

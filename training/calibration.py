@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,20 @@ def best_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> floa
     return float(grid[int(np.argmin([_loss(logits / t, targets) for t in grid]))])
 
 
+class Threshold(NamedTuple):
+    """at: the lowest best probability at which an answer is given.
+
+    shown: the photos it was chosen by show that it keeps its promise; else they are too few, or
+    none does.
+    """
+
+    at: float
+    shown: bool
+
+
 def unknown_threshold(
     probabilities: FloatArray, targets: npt.NDArray[np.int64], *, max_error: float
-) -> float:
+) -> Threshold:
     """The lowest best probability at which an answer is given.
 
     The lowest of which these photos show, with CONFIDENCE, that at most max_error of the answers
@@ -41,7 +52,7 @@ def unknown_threshold(
     With fewer than MIN_PHOTOS: half as much again as chance.
     """
     if len(targets) < MIN_PHOTOS:
-        return float(min(0.5, 1.5 / probabilities.shape[1]))
+        return Threshold(min(0.5, 1.5 / probabilities.shape[1]), shown=False)
     best = probabilities.max(axis=1)
     order = np.argsort(-best, kind="stable")
     wrong = np.cumsum(probabilities.argmax(axis=1)[order] != targets[order])
@@ -49,13 +60,14 @@ def unknown_threshold(
     whole = np.append(np.diff(best[order]) != 0, True)  # equally sure photos are answered together
     allowed = np.flatnonzero((wrong <= max_error * counts) & whole)
     if not len(allowed):
-        return 1.0
+        return Threshold(1.0, shown=False)
     chances = []
     for place in allowed[::-1]:  # the most answers first
         chances.append(_chance(int(wrong[place]), int(counts[place]), max_error))
         if chances[-1] <= 1 - CONFIDENCE:
             break
-    return float(best[order][allowed[::-1][int(np.argmin(chances))]])
+    at = best[order][allowed[::-1][int(np.argmin(chances))]]
+    return Threshold(float(at), shown=chances[-1] <= 1 - CONFIDENCE)
 
 
 def _chance(wrong: int, count: int, share: float) -> float:

@@ -86,11 +86,12 @@ class TrainingConfig:
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; at least {least} is needed")
-        for name in ("learning_rate", "weight_decay", "max_error", "fine_tune_rate",
+        for name in ("learning_rate", "weight_decay", "fine_tune_rate",
                      "fine_tune_decay", "cache_gb"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):  # also true of NaN
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        for name in ("head_smoothing", "label_smoothing", "colour", "dropout", "small_share"):
+        for name in ("head_smoothing", "label_smoothing", "colour", "dropout", "small_share",
+                     "max_error"):  # fmt: skip
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 1")
         if not 0 < self.min_area <= self.max_area < float("inf"):

@@ -157,7 +157,7 @@ def split_by_size(
     """Labels with at least min_images photos, sorted, and the others with their counts.
 
     Raises: DataError if fewer than two labels are left, or more than MAX_LABELS, or two that
-        differ only in case, telling what there was.
+        look alike, telling what there was.
     """
     kept = tuple(sorted(label for label, count in counts.items() if count >= min_images))
     pruned = {label: count for label, count in sorted(counts.items()) if count < min_images}
@@ -187,11 +187,13 @@ def split_by_size(
 def _check_names(labels: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for label in labels:
-        other = seen.setdefault(unicodedata.normalize("NFC", label).casefold(), label)
+        plain = " ".join(unicodedata.normalize("NFC", label).casefold().split())
+        other = seen.setdefault(plain, label)
         if other != label:
             raise DataError(
-                f"the categories {other!r} and {label!r} differ only in case; nobody could tell "
-                "which of them an answer means: give both one name"
+                f"the categories {other!r} and {label!r} differ only in case, spaces or how a "
+                "letter is encoded; nobody could tell which of them an answer means: give both one "
+                "name"
             )
 
 

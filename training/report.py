@@ -80,8 +80,10 @@ def render(info: BundleInfo, evaluation: Evaluation, findings: Findings) -> str:
 <p>Measured on the TFLite file that serves, on photos it was not trained on{chosen}. In brackets,
 here and below: the range that holds the true share with 95&nbsp;% confidence.</p>
 </header>
+<main>
 <div class="cards">{_cards(info, evaluation)}</div>
 {body}
+</main>
 </body>
 </html>
 """
@@ -112,7 +114,9 @@ def _cards(info: BundleInfo, one: Evaluation) -> str:
         (
             "Correct where sure",
             answered,
-            f"{_range(one.answered_interval)}, answering {one.answered:.0%}",
+            f"{_range(one.answered_interval)}, answering {one.answered:.0%}"
+            if one.answered
+            else "every photo is unknown",
         ),
         ("Correct of the surest 90 %", f"{one.accuracy_at_90:.1%}", f"{gain:+.1f} points"),
         (
@@ -138,7 +142,7 @@ def _classes(evaluation: Evaluation) -> str:
     return (
         "<p>Worst recall first. Recall: how many of the category's photos were found. Precision:"
         " how many of the answers were right.</p>"
-        '<div class="wide"><table><thead><tr><th scope="col">Category</th>'
+        '<div class="wide" tabindex="0"><table><thead><tr><th scope="col">Category</th>'
         '<th scope="col">Photos</th><th scope="col" colspan="2">Recall</th>'
         '<th scope="col">Answers</th><th scope="col" colspan="2">Precision</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -178,7 +182,7 @@ def _confusion(evaluation: Evaluation) -> str:
     listed = f"<ol>{most}</ol>" if most else "<p>No photo was taken for another category.</p>"
     if len(labels) > MATRIX_LABELS:
         return f"{listed}<p>The matrix of {len(labels)} categories is in bundle.json.</p>"
-    return f'{listed}<div class="wide">{_matrix(evaluation)}</div>'
+    return f'{listed}<div class="wide" tabindex="0">{_matrix(evaluation)}</div>'
 
 
 def _matrix(evaluation: Evaluation) -> str:
@@ -262,15 +266,36 @@ def _coverage(info: BundleInfo, evaluation: Evaluation) -> str:
         (f"{point.coverage:.0%}", f"{point.threshold:.2f}", f"{point.accuracy:.1%}")
         for point in evaluation.coverage
     ]
-    right = "-" if evaluation.answered_accuracy is None else f"{evaluation.answered_accuracy:.1%}"
     table = _table(("Answered", "From probability", "Right"), rows)
     return (
         f"<p>A photo whose best probability is below <b>{info.unknown_threshold:.2f}</b> is"
-        f" answered with <i>unknown</i>. That was chosen so that, nine times"
-        f" in ten, at most {allowed:.0%} of the answers are wrong on photos it has not seen; on the"
-        f" {_measuring(info)} photos it answers {evaluation.answered:.1%}, and {right} of that"
-        f" {_range(evaluation.answered_interval)} is right.</p>"
+        f" answered with <i>unknown</i>. {_promise(info, allowed)} {_kept(info, evaluation)}</p>"
         f"{chart}<details><summary>The figures</summary>{table}</details>"
+    )
+
+
+def _promise(info: BundleInfo, allowed: float) -> str:
+    """What the threshold of `unknown` was chosen for, and whether the photos sufficed for that."""
+    if info.training.get("threshold_shown", True):
+        return (
+            f"That was chosen so that, nine times in ten, at most {allowed:.0%} of the answers are"
+            " wrong on photos it has not seen."
+        )
+    if info.unknown_threshold < 1:
+        return (
+            "The photos it was chosen by are too few to show that at most"
+            f" {allowed:.0%} of the answers are wrong on others."
+        )
+    return f"None that is lower keeps to at most {allowed:.0%} of wrong answers."
+
+
+def _kept(info: BundleInfo, evaluation: Evaluation) -> str:
+    photos = f"{_measuring(info)} photos"
+    if evaluation.answered_accuracy is None:
+        return f"It answers none of the {photos}."
+    return (
+        f"It answers {evaluation.answered:.1%} of the {photos}, and is right on"
+        f" {evaluation.answered_accuracy:.1%} of these {_range(evaluation.answered_interval)}."
     )
 
 
@@ -407,7 +432,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
     )
     first = f"<thead><tr>{heads}</tr></thead>" if any(head) else ""
-    return f'<div class="wide"><table>{first}<tbody>{body}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table>{first}<tbody>{body}</tbody></table></div>'
 
 
 def _range(interval: Interval | None) -> str:
@@ -469,15 +494,15 @@ section { border-top: 1px solid var(--rule); margin-top: 2.5rem; padding-top: 1.
   padding: .8rem 1rem; display: grid; align-content: start }
 .card span { color: var(--soft); font-size: .82rem } .card strong { font-size: 1.6rem;
   line-height: 1.3; font-variant-numeric: tabular-nums; letter-spacing: -.02em }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto } .wide:focus-visible { outline: 2px solid var(--blue) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--rule); text-align: right;
   vertical-align: middle }
 th { font-weight: 600 } thead th { color: var(--soft); font-weight: 500; font-size: .82rem }
 th:first-child, td:first-child { text-align: left } th[colspan] { text-align: center }
 .wide + .photos { margin-top: 1rem }
-td { white-space: nowrap } td:first-child, td:nth-child(2):last-child { white-space: normal;
-  overflow-wrap: anywhere }
+td { white-space: nowrap } td:first-child { white-space: normal; overflow-wrap: break-word }
+td:nth-child(2):last-child { white-space: normal; overflow-wrap: anywhere }
 .none { color: var(--soft) }
 .range { width: 7.5rem; height: .9rem; display: block; overflow: visible }
 .track { fill: var(--rule) } .span { fill: var(--blue); opacity: .35 }

@@ -225,9 +225,9 @@ def fit(
         labels=selection.labels,
         head=head,
         temperature=temperature,
-        unknown_threshold=threshold,
+        unknown_threshold=threshold.at,
         data=selection.summary(),
-        training=training,
+        training=training | {"threshold_shown": threshold.shown},
     )
     return graph, made
 

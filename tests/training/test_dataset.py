@@ -234,6 +234,19 @@ def test_two_names_that_differ_only_in_case_are_refused_unless_one_is_pruned() -
     assert split_by_size({"Hats": 9, "hats": 2, "shoes": 9}, 5)[0] == ("Hats", "shoes")
 
 
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "caf\N{LATIN SMALL LETTER E WITH ACUTE} bags ",
+        "caf\N{LATIN SMALL LETTER E WITH ACUTE}\xa0bags",
+    ],
+)
+def test_two_names_that_nobody_can_tell_apart_are_refused(twin: str) -> None:
+    label = "cafe\N{COMBINING ACUTE ACCENT} bags"
+    with pytest.raises(DataError, match="differ only in case, spaces or how a letter is encoded"):
+        split_by_size({label: 9, twin: 8, "shoes": 9}, 5)
+
+
 def test_a_shop_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     photos = [PhotoFile(folder=tmp_path, inside=name, label="hat", product_id=f"{name}:1")
               for name in ("one", "two")]  # fmt: skip

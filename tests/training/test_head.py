@@ -130,7 +130,7 @@ def test_few_photos_calibrate_nothing() -> None:
     logits[:, 2] = 5
     targets = np.full(11, 2)
     assert best_temperature(logits, targets) == 1.0
-    assert unknown_threshold(softmax(logits), targets, max_error=0.05) == 0.25
+    assert unknown_threshold(softmax(logits), targets, max_error=0.05) == (0.25, False)
 
 
 def surely(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +144,7 @@ def test_the_threshold_keeps_its_promise_on_other_photos_nine_times_in_ten() -> 
     rng = np.random.default_rng(0)
     broken = 0
     for _ in range(100):
-        threshold = unknown_threshold(*surely(rng, 400), max_error=0.1)
+        threshold = unknown_threshold(*surely(rng, 400), max_error=0.1).at
         others, truth = surely(rng, 20_000)
         broken += bool((truth[others.max(axis=1) >= threshold] != 0).mean() > 0.1)
     assert 1 <= broken <= 17  # about 10; of a rule that keeps to 10 % on the 400 alone, about 50
@@ -153,9 +153,10 @@ def test_the_threshold_keeps_its_promise_on_other_photos_nine_times_in_ten() -> 
 def test_more_photos_let_more_be_answered() -> None:
     rng = np.random.default_rng(1)
     few, many = (
-        np.mean([unknown_threshold(*surely(rng, count), max_error=0.1) for _ in range(20)])
+        np.mean([unknown_threshold(*surely(rng, count), max_error=0.1).at for _ in range(20)])
         for count in (200, 20_000)
     )
+    assert unknown_threshold(*surely(rng, 20_000), max_error=0.1).shown
     assert 0.8 < many < 0.82 < few  # nine of ten answers are right from .8 on
 
 
@@ -163,9 +164,9 @@ def test_where_photos_are_too_few_to_show_it_the_nearest_threshold_is_taken() ->
     sure = np.linspace(0.6, 1, 50, dtype=np.float32)
     probabilities = np.stack([sure, 1 - sure], axis=1)
     right = np.zeros(50, np.int64)
-    assert unknown_threshold(probabilities, right, max_error=0.01) == sure[0]
-    assert unknown_threshold(probabilities, right, max_error=0.0) == sure[0]
-    assert unknown_threshold(probabilities, right + 1, max_error=0.01) == 1.0
+    assert unknown_threshold(probabilities, right, max_error=0.01) == (sure[0], False)
+    assert unknown_threshold(probabilities, right, max_error=0.0) == (sure[0], False)
+    assert unknown_threshold(probabilities, right + 1, max_error=0.01) == (1.0, False)
 
 
 def test_heads_are_asked_about_groups_that_they_have_not_seen() -> None:
@@ -196,13 +197,14 @@ def test_equally_sure_photos_are_answered_together_or_not_at_all() -> None:
     probabilities = np.array([[0.9, 0.1]] * 80 + [[0.8, 0.2]] * 20, np.float32)
     targets = np.array([0] * 84 + [1] * 16)  # of those at .8 only the first four are right
     threshold = unknown_threshold(probabilities, targets, max_error=0.05)
-    assert threshold == pytest.approx(0.9)
+    assert threshold.at == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [({"steps": 0}, "steps is 0; at least 1"), ({"min_images": -3}, "min_images is -3"),
      ({"learning_rate": float("nan")}, "learning_rate is nan"),
+     ({"max_error": 5.0}, "max_error is 5.0; expected 0 to 1"),
      ({"test_percent": 0}, "test_percent is 0; expected 1 to 90"),
      ({"test_percent": 60, "validation_percent": 40}, "together at most 90")],
 )  # fmt: skip

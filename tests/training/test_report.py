@@ -133,6 +133,8 @@ def test_the_page_is_whole_and_fetches_and_runs_nothing(bundle: Path) -> None:
     text = (bundle / REPORT).read_text(encoding="utf-8")
     page = parse(text)
     assert "script" not in page.tags
+    assert page.tags.count("main") == 1
+    assert text.count('class="wide"') == text.count('class="wide" tabindex="0"') > 3
     assert page.addresses
     assert all(one.startswith("data:image/webp;base64,") for one in page.addresses)
     assert not re.search(r"url\(|@import|https?://", text.replace(str(tiny.BACKBONE), ""))
@@ -169,6 +171,28 @@ def test_words_from_outside_are_shown_as_text(bundle: Path) -> None:
     page = parse(text)
     assert "script" not in page.tags
     assert page.text.count(HOSTILE) >= 8
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [(True, "so that, nine times in ten, at most 10% of the answers are wrong on photos it has"),
+     (False, "The photos it was chosen by are too few to show that at most 10% of the answers")],
+)  # fmt: skip
+def test_the_threshold_promises_only_what_the_photos_showed(
+    bundle: Path, shown: bool, said: str
+) -> None:
+    info = load_bundle(bundle).info
+    info = replace(
+        info,
+        unknown_threshold=0.7,
+        training={**info.training, "threshold_shown": shown, "max_error": 0.1},
+    )
+    figures = measure([answer("a", ("a", 0.9)), answer("a", ("b", 0.8))], ("a", "b"), skipped={})
+    findings = Findings(mistakes=(), copies=(), leak=None, corrected={"tested": 0})
+    text = parse(render(info, figures, findings)).text
+    assert said in text
+    assert ("nine times in ten" in text) is shown
+    assert "It answers 100.0% of the test photos, and is right on 50.0% of these" in text
 
 
 def test_a_matrix_that_nobody_reads_is_left_out(bundle: Path) -> None:

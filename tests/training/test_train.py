@@ -30,6 +30,7 @@ from cli import train as train_command
 from tests.training import tiny
 from training.backbones import HUB_HANDLES, Kind, local, resolve
 from training.cache import prune
+from training.calibration import Threshold
 from training.config import FROZEN, TrainingConfig
 from training.dataset import count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
@@ -489,6 +490,44 @@ def test_the_command_prints_json(
     assert 0 <= figures["accuracy"] <= 1
     assert "Skipped red/broken.jpg: no image in" in result.stderr
     assert "Left out, with fewer than 5 photos: few (1)" in result.stderr
+
+
+def test_the_command_takes_what_the_head_is_made_of_and_says_what_came_of_it(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del bundle
+    monkeypatch.setattr("training.train.cache_folder", lambda: cache)
+    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
+    arguments += ["--min-images", "5", "--frozen", "--steps", "300"]
+    arguments += ["--learning-rate", "0.01", "--batch-size", "16", "--weight-decay", "0.5"]
+    arguments += ["--label-smoothing", "0.2", "--patience", "2", "--max-error", "0.25"]
+    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    info = load_bundle(tmp_path / "m").info
+    wanted = {"learning_rate": 0.01, "batch_size": 16, "weight_decay": 0.5, "patience": 2,
+              "head_smoothing": 0.2, "label_smoothing": 0.2, "max_error": 0.25}  # fmt: skip
+    assert {name: info.training[name] for name in wanted} == wanted
+    low, high = info.metrics["accuracy_interval"]
+    told = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert f"({low:.3f} to {high:.3f}) on {info.metrics['count']} test photos" in told["accuracy"]
+    assert told["answers"].endswith("right; else `unknown`")
+    assert Path(told["report"]).is_file()
+    assert result.stderr.endswith(f"advisor model publish {tmp_path / 'm'}\n")
+
+
+def test_a_model_that_answers_nothing_is_said_to_be_one(
+    photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del bundle
+    monkeypatch.setattr("training.train.cache_folder", lambda: cache)
+    monkeypatch.setattr("training.train.unknown_threshold", lambda *_, **__: Threshold(1.0, False))
+    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
+    arguments += ["--min-images", "5", "--frozen"]
+    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    assert "answers     none: every photo is `unknown`" in result.stdout
+    report = (tmp_path / "m" / REPORT).read_text(encoding="utf-8")
+    assert "None that is lower keeps to at most 5% of wrong answers." in report
+    assert "It answers none of the test photos." in report
+    assert "<strong>-</strong><small>every photo is unknown</small>" in report
 
 
 def test_evaluate_prints_json(photos: Path, bundle: Path) -> None:
