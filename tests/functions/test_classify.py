@@ -505,7 +505,11 @@ def test_form_bytes_arrive_unchanged(services: Fixture) -> None:
         (request(b"x", threshold="0_1"), 400, "threshold is '0_1'"),
         (request(b"x", threshold=" 0.1"), 400, "threshold is ' 0.1'"),
         (request(b"x", threshold="²"), 400, "threshold is '²'"),
-        (request('{"images": [{}]}', JSON, route="POST /suggestions"), 400, "JSON with images"),
+        (
+            request('{"images": [{}]}', JSON, route="POST /suggestions"),
+            400,
+            "1 photos sent as several",
+        ),
         (request('{"images": [{}], "image": ""}', JSON), 400, "JSON with image, images; expected"),
         (request('{"images": [{}], "s3_key": 1}', JSON), 400, "JSON with images, s3_key; expected"),
     ],
@@ -791,6 +795,12 @@ def test_looks_on_two_shelves_when_the_model_is_not_sure(services: Fixture) -> N
     unsure = suggestions(b"chairs 0.55 blue", services)["suggestions"]
     assert [one["title"] for one in sure] == ["Wooden Stool"]
     assert [one["title"] for one in unsure] == ["Wooden Stool", "Side Desk"]
+
+
+def test_suggests_for_one_photo_only(services: Fixture) -> None:
+    event = form(b"chairs 0.9 blue", b"tables 0.8 red") | {"routeKey": "POST /suggestions"}
+    assert answer(event, services, 400)["detail"] == "2 photos sent as several; expected one"
+    answer(form(b"chairs 0.9 blue") | {"routeKey": "POST /suggestions"}, services)
 
 
 def test_suggests_at_most_top_k_products(services: Fixture) -> None:

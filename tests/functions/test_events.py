@@ -34,6 +34,7 @@ EXPECTED: dict[str, Any] = {
     "sns_crawl_ended": {"products": 0, "published": False},
     "sqs_s3_photos": {"batchItemFailures": []},
     "sqs_s3_test": {"batchItemFailures": []},
+    "states_index": {"products": 0, "published": False},
     "states_plan_training": {"photos": 1, "train": True},
     "states_publish_model": {"published": True, "requeued": 3},
 }

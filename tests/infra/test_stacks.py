@@ -21,6 +21,14 @@ from tests.openapi import document
 
 ROOT = Path(__file__).resolve().parents[2]
 Template = dict[str, Any]
+# What starts functions, by how the names of its recorded events begin.
+TRIGGERS = {
+    "AWS::ApiGatewayV2::Integration": "http",
+    "AWS::Lambda::EventSourceMapping": "sqs",
+    "AWS::Scheduler::Schedule": "schedule",
+    "AWS::SNS::Subscription": "sns",
+    "AWS::StepFunctions::StateMachine": "states",
+}
 
 
 def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
@@ -33,12 +41,18 @@ def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
 
 def our_functions(template: Template) -> dict[str, dict[str, Any]]:
     """Functions of ours by their folder's name."""
-    found = {}
-    for resource in resources(template, "AWS::Lambda::Function").values():
-        variables = resource["Properties"].get("Environment", {}).get("Variables", {})
-        if "POWERTOOLS_SERVICE_NAME" in variables:
-            found[variables["POWERTOOLS_SERVICE_NAME"]] = resource["Properties"]
-    return found
+    return {
+        name: resource["Properties"]
+        for resource in resources(template, "AWS::Lambda::Function").values()
+        if (name := folder_of(resource))
+    }
+
+
+def folder_of(function: dict[str, Any]) -> str | None:
+    """The folder's name of a function of ours."""
+    variables = function["Properties"].get("Environment", {}).get("Variables", {})
+    name: str | None = variables.get("POWERTOOLS_SERVICE_NAME")
+    return name
 
 
 def test_what_must_not_be_lost_is_kept_when_the_stack_goes(aws: dict[str, Template]) -> None:
@@ -131,6 +145,22 @@ def test_work_queues_have_dead_letters_and_batches_fail_in_part(aws: dict[str, T
     batches = [one["Properties"] for one in mappings if one["Properties"]["BatchSize"] > 1]
     assert [one["FunctionResponseTypes"] for one in batches] == [["ReportBatchItemFailures"]]
     assert all("ScalingConfig" in one["Properties"] for one in mappings)
+
+
+def test_there_is_a_recorded_event_for_each_trigger_of_each_function(
+    aws: dict[str, Template],
+) -> None:
+    functions = resources(aws["Service"], "AWS::Lambda::Function")
+    started = {
+        (folder, kind)
+        for template in aws.values()
+        for resource in template["Resources"].values()
+        if (kind := TRIGGERS.get(resource["Type"]))
+        for logical_id, function in functions.items()
+        if (folder := folder_of(function)) and logical_id in json.dumps(resource["Properties"])
+    }
+    recorded = json.loads((ROOT / "tests" / "events" / "functions.json").read_bytes())
+    assert started == {(of, event.partition("_")[0]) for event, of in recorded.items()}
 
 
 def test_a_shop_is_crawled_on_its_schedule(aws: dict[str, Template]) -> None:

@@ -56,8 +56,8 @@ def read_photo(request: Request, *, max_bytes: int = MAX_BYTES) -> bytes | Uploa
         for more than max_bytes, 415 for a content type that is not ACCEPTED.
     """
     sent, several = _sent(request)
-    if several and not isinstance(sent[0], bytes):  # of a form the first file counts
-        raise RequestError(400, "JSON with images; expected one text, image or s3_key")
+    if several:
+        raise RequestError(400, f"{len(sent)} photos sent as several; expected one")
     return _read(sent[0], max_bytes)
 
 
