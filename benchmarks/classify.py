@@ -5,8 +5,9 @@ backbone's shape (benchmarks/model.py):
 
 - bytes to ranked labels by our classifier and by the plain way (Pillow decodes and resizes the
   whole photo, TensorFlow calls the SavedModel), one thread each, in turns in one process;
-- what the handler takes besides: parsing the event, JSON, logging, metrics; with a classifier
-  that answers at once, S3 answered inside boto3, tables that are dictionaries;
+- what the handler takes besides: parsing the event, JSON, logging, metrics, and a trace where
+  X-Ray samples the call; with a classifier that answers at once, S3 answered inside boto3, tables
+  that are dictionaries;
 - cold starts (benchmarks/cold_start.py; `--warm` leaves them out);
 - what 1,000 requests and 1,000 uploads cost on AWS by these times, by memory size.
 
@@ -24,6 +25,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from socket import AF_INET, SOCK_DGRAM, socket
 from statistics import median
 from typing import Any, Final
 
@@ -80,15 +82,33 @@ def warm(rounds: int) -> None:
     faster = plain.cpu / ours.cpu
     print(f"bytes to ranked labels      {ours}; goal: {WARM_MS:.0f} ms")
     print(f"the plain way               {plain}: {faster:.1f} times as long; goal: {TIMES_FASTER}")
-    services, event = fakes(classifier.predict(photo)), cold_start.http_event(photo)
-    text, batch = json.dumps(event), json.dumps(sqs_event())
-    request, message = in_turns(
-        rounds,
-        lambda: json.dumps(handler(json.loads(text), None, services=lambda: services)),
-        lambda: json.dumps(handler(json.loads(batch), None, services=lambda: services)),
-    )
+    with socket(AF_INET, SOCK_DGRAM) as daemon:  # what is sent there is dropped when it is full
+        daemon.bind(("127.0.0.1", 0))
+        os.environ["AWS_XRAY_DAEMON_ADDRESS"] = f"127.0.0.1:{daemon.getsockname()[1]}"
+        services, event = fakes(classifier.predict(photo)), cold_start.http_event(photo)
+        text, batch = json.dumps(event), json.dumps(sqs_event())
+
+        def answering(text: str, *, sampled: bool) -> Callable[[], str]:
+            trace_id = f"Root=1-{'0' * 8}-{'0' * 24};Parent={'0' * 16};Sampled={sampled:d}"
+
+            def answer() -> str:
+                os.environ["_X_AMZN_TRACE_ID"] = trace_id
+                return json.dumps(handler(json.loads(text), None, services=lambda: services))
+
+            return answer
+
+        request, message, *traced = in_turns(
+            rounds,
+            *(
+                answering(one, sampled=sampled)
+                for sampled in (False, True)
+                for one in (text, batch)
+            ),
+        )
     print(f"the handler, HTTP           {request}; goal: {OVERHEAD_MS:.0f} ms")
+    print(f"  in a sampled trace        {traced[0]}")
     print(f"the handler, S3 by SQS      {message}; with boto3's part of reading the photo")
+    print(f"  in a sampled trace        {traced[1]}")
     costs(request=ours.cpu + request.cpu, upload=ours.cpu + message.cpu)
 
 

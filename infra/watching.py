@@ -16,6 +16,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 NAMESPACE = "ProductsAdvisor"  # of the metrics that advisor/aws/watching.py writes
+STAGES = ("ReadMs", "DecodeMs", "InferenceMs", "WriteMs")
 PERIOD = Duration.minutes(5)
 P99_MS = 3000  # API Gateway gives up after 30 s; a cold start takes about one
 
@@ -126,7 +127,7 @@ class Watching(Construct):
             _graph("Photos that cannot be read, by reason", *_by("reason", "Unreadable")),
             _graph(
                 "A photo's stages, p99, ms, by model",
-                *_by("model_version", "ReadMs", "DecodeMs", "InferenceMs", statistic="p99"),
+                *_by("model_version", *STAGES, statistic="p99"),
             ),
             _graph("Cold starts", _search("service", "ColdStart", "Sum")),
             _graph(

@@ -29,6 +29,7 @@ from advisor.aws.photos import PhotoPlace, address, photos_of, read_announcement
 from advisor.aws.reviews import MatchPins, ReviewTable
 from advisor.aws.routes import Body, Route, serve
 from advisor.aws.serving import classifier_of, current_classifier
+from advisor.aws.tracing import traced
 from advisor.aws.vectors import index_store
 from advisor.aws.watching import NOT_COUNTED, PhotoWatch, count_cold_start
 from advisor.catalog.photo_classifier import PhotoClassifier
@@ -102,6 +103,7 @@ def default_services() -> Services:
     )
 
 
+@traced("classify")
 def handler(
     event: dict[str, Any],
     context: object,  # noqa: ARG001 (Lambda passes it)
@@ -180,9 +182,11 @@ def _label(
     if classifier is None:
         _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
         return None
-    labeller = Labeller(classifier, services.labels, services.embeddings)
+    writing = partial(watch.stage, "Write")
+    labeller = Labeller(classifier, services.labels, services.embeddings, writing=writing)
     try:
-        photo = read_photo(place, max_bytes=MAX_BYTES)
+        with watch.stage("Read"):
+            photo = read_photo(place, max_bytes=MAX_BYTES)
     except NotFoundError:
         _logger().info("photo is gone", extra=fields)
         return None
@@ -190,7 +194,6 @@ def _label(
         _logger().warning("photo refused", extra=fields | {"reason": str(error)})
         watch.unreadable(error.reason)
         return labeller.refuse(place, str(error))
-    watch.took("Read", 1000 * (perf_counter() - start))
     outcome = labeller.label(photo)
     if outcome is Outcome.KNOWN:
         watch.count("Known")

@@ -17,14 +17,17 @@ from advisor.aws.catalog import CatalogTables
 from advisor.aws.clients import client, table
 from advisor.aws.models import ModelStore
 from advisor.aws.photos import PhotoPlace, announcement
+from advisor.aws.watching import TIMES
 from advisor.crawling.items import Item
 from advisor.vision.images import image_id
 from advisor.vision.publishing import publish as publish_bundle
 from functions.classify.handler import default_services, handler
 from tests.training import tiny
+from tests.xray import Daemon, trace_id, tree
 
 pytestmark = pytest.mark.usefixtures("aws")
 
+STAGES = [name.removesuffix("Ms") for name in TIMES]
 PHOTO = tiny.photo((200, 30, 40), form="JPEG")
 
 
@@ -39,6 +42,11 @@ def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     default_services.cache_clear()
     yield
     default_services.cache_clear()
+
+
+def clear_clients() -> None:
+    client.cache_clear()
+    table.cache_clear()
 
 
 def publish(folder: Path, bias: tuple[float, float, float]) -> str:
@@ -88,6 +96,49 @@ def test_from_photos_in_s3_to_a_suggestion(tmp_path: Path) -> None:
     assert answer["classification"]["timing_ms"].keys() == {"decode", "inference"}
     [found] = answer["suggestions"]
     assert (found["title"], found["similarity"]) == ("Red Tent", pytest.approx(1.0, abs=1e-3))
+
+
+def test_a_sampled_call_tells_x_ray_of_its_photos_stages_and_of_what_it_asked_of_aws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Daemon() as daemon:
+        monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", daemon.address)
+        clear_clients()  # what is made now is followed
+        version = publish(tmp_path / "model", (0, 1, 3))
+        put = client("s3").put_object
+        put(Bucket="data", Key="images/a.jpg", Body=PHOTO, Metadata={"product-id": "one%3A1"})
+        put(Bucket="uploads", Key="broken", Body=PHOTO[:500])
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", trace_id(sampled=True))
+        arrive(PhotoPlace("data", "images/a.jpg"), PhotoPlace("uploads", "broken"))
+        parts = daemon.told(until="## handler")
+    assert tree(parts) >= {
+        ("Lambda", "## handler"),
+        ("## handler", "Read"),
+        ("Read", "s3 GetObject"),
+        ("## handler", "dynamodb GetItem"),
+        ("## handler", "Decode"),
+        ("## handler", "Inference"),
+        ("## handler", "Write"),
+        ("Write", "dynamodb PutItem"),
+        ("## handler", "dynamodb UpdateItem"),
+    }
+    stages = [one for one in parts if one["name"] in STAGES]
+    assert [(one["name"], "error" in one) for one in stages] == [
+        ("Read", False),
+        ("Decode", False),
+        ("Inference", False),
+        ("Write", False),
+        ("Read", False),
+        ("Decode", True),
+        ("Write", False),
+    ]
+    times = [one[time] for one in stages[:4] for time in ("start_time", "end_time")]
+    assert times == sorted(times)
+    assert parts[-1]["annotations"]["model_version"] == version
+    assert {one["aws"].get("table_name") for one in parts if one["name"] == "dynamodb"} == {
+        "labels", "embeddings", "days"
+    }  # fmt: skip
+    assert "images/a.jpg" not in str(parts)
 
 
 def test_photos_queued_by_publishing_are_seen_by_the_new_model_at_once(tmp_path: Path) -> None:

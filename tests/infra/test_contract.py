@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,24 @@ from local import emulator as emulators
 from local.lambda_runtime import Function, running_function
 from tests.infra.templates import layers_of, tables_of, variables_of
 from tests.training import tiny
+from tests.xray import Daemon, trace_id, tree
 
-EVENTS = Path(__file__).parents[1] / "events"
+ROOT = Path(__file__).parents[2]
+EVENTS = ROOT / "tests" / "events"
 HOSTILE = Path(__file__).parents[1] / "images" / "hostile"
 BUCKETS = {"data_bucket": "data", "uploads_bucket": "uploads"}  # as the recorded events name them
+SLOW = {"boto3", "botocore.session", "aws_xray_sdk"}  # what the first answer does not wait for
+# Answers an event once for each trace id, and prints what was imported for it.
+ANSWERS = """
+import json, os, sys
+import handler
+event, *calls = sys.argv[1:]
+with open(event) as file:
+    event = json.load(file)
+for os.environ["_X_AMZN_TRACE_ID"] in calls:
+    assert handler.handler(event, None)["statusCode"] == 200
+print(*sys.modules)
+"""
 RED = tiny.photo((200, 30, 40), form="JPEG")
 
 
@@ -111,7 +127,37 @@ def test_the_first_answer_does_not_wait_for_boto3(
         log = function.log.read_text()
     imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
     assert {"advisor.vision.images", "numpy"} <= imported
-    assert "boto3" not in imported
+    assert not imported & SLOW
+
+
+def test_the_first_answer_is_traced_and_imports_nothing_for_it(variables: dict[str, str]) -> None:
+    """By its handler alone: AWS's emulator passes no trace on."""
+    calls = [trace_id(sampled=one) for one in (True, False, True)]
+    path = [str(ROOT / "functions" / "classify"), str(ROOT / "layers" / "shared" / "python")]
+    with Daemon() as daemon:
+        environment = {
+            **variables,
+            "AWS_LAMBDA_FUNCTION_NAME": "classify",
+            "AWS_XRAY_DAEMON_ADDRESS": daemon.address,
+            "PYTHONPATH": os.pathsep.join(path),
+        }
+        event = EVENTS / "http_classify_raw.json"
+        done = subprocess.run(
+            [sys.executable, "-c", ANSWERS, event, *calls],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        first, third = (daemon.told(until="## handler") for _ in range(2))
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "advisor.aws.tracing" in imported
+    assert not imported & SLOW
+    stages = {("Lambda", "## handler"), ("## handler", "Decode"), ("## handler", "Inference")}
+    assert tree(first) == stages | {("## handler", "s3 GetObject")}
+    assert tree(third) == stages
+    assert [one[-1]["annotations"]["ColdStart"] for one in (first, third)] == [True, False]
 
 
 def test_labels_the_photos_that_an_sqs_event_announces(function: Function) -> None:

@@ -16,13 +16,23 @@ def make_client(service: str) -> Any:
     session = get_session()
     session.register_component("data_loader", _OneService(service))
     made = boto3.Session(botocore_session=session, region_name=_region())
-    return made.client(service, config=_config(service))
+    return _followed(made.client(service, config=_config(service)))
 
 
 def make_table(name: str) -> Any:
     """A DynamoDB table by name."""
     dynamodb = boto3.resource("dynamodb", region_name=_region(), config=_config("dynamodb"))
+    _followed(dynamodb.meta.client)
     return dynamodb.Table(name)
+
+
+def _followed(client: Any) -> Any:
+    """The same client; X-Ray is told of its requests where there is somebody to be told."""
+    if "AWS_XRAY_DAEMON_ADDRESS" in os.environ:
+        from advisor.aws.tracing import follow  # noqa: PLC0415 (Powertools: no laptop needs it)
+
+        follow(client)
+    return client
 
 
 # What botocore's credential providers make clients of: a role or web identity, SSO, a login.

@@ -6,6 +6,7 @@ Both steps can be repeated: a photo is known by its bytes, a label by photo and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -35,12 +36,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Labeller:
-    """Labels stored photos with one model."""
+    """Labels stored photos with one model. writing: is entered while a photo's rows are put."""
 
     classifier: PhotoClassifier
     labels: LabelTable
     embeddings: EmbeddingTable
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    writing: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def label(self, photo: StoredPhoto) -> Outcome:
         """Write what the model says of a photo, or why it cannot be read.
@@ -53,13 +55,15 @@ class Labeller:
         try:
             prediction = self.classifier.predict(_bytes_of(photo))
         except UnreadableImageError as error:
-            self.labels.put(self._row(photo, reason=str(error)))
+            with self.writing():
+                self.labels.put(self._row(photo, reason=str(error)))
             return Outcome.UNREADABLE
-        if photo.product_id:
-            for row in _shelf_rows(photo, prediction):
-                self.embeddings.put(row)
         said = prediction.classification
-        self.labels.put(self._row(photo, classification=said))
+        with self.writing():
+            if photo.product_id:
+                for row in _shelf_rows(photo, prediction):
+                    self.embeddings.put(row)
+            self.labels.put(self._row(photo, classification=said))
         return Outcome.UNSURE if said.unknown else Outcome.LABELLED
 
     def refuse(self, place: PhotoPlace, reason: str) -> Outcome:
@@ -71,7 +75,8 @@ class Labeller:
             classified_at=self._time(),
             reason=reason,
         )
-        self.labels.put(row)
+        with self.writing():
+            self.labels.put(row)
         return Outcome.UNREADABLE
 
     def _shelve_known(self, photo: StoredPhoto, known: LabelRow) -> bool:

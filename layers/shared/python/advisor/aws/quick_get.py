@@ -47,6 +47,9 @@ def quick_get(bucket: str, key: str, environ: Mapping[str, str] = os.environ) ->
     where, path = f"https://{bucket}.s3.{environ['AWS_REGION']}.amazonaws.com", f"/{quote(key)}"
     if endpoint := environ.get("AWS_ENDPOINT_URL"):  # the local emulator
         where, path = endpoint, f"/{bucket}{path}"
+    from advisor.aws.tracing import xray  # noqa: PLC0415 (Powertools: no laptop needs it)
+
+    asked = xray().aws_request("s3", "GetObject", environ["AWS_REGION"], bucket_name=bucket)
     host = urlsplit(where).netloc
     if where.startswith("https:"):
         connection: HTTPConnection = HTTPSConnection(host, timeout=TIMEOUT_S, context=_tls())
@@ -57,10 +60,12 @@ def quick_get(bucket: str, key: str, environ: Mapping[str, str] = os.environ) ->
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
-    except (OSError, HTTPException):
+    except (OSError, HTTPException) as error:
+        asked.failed(error)
         return None
     finally:
         connection.close()
+    asked.answered(answer.status, request_id=answer.headers["x-amz-request-id"])
     if answer.status != HTTPStatus.OK:
         return None
     return Stored(body, answer.headers["ETag"])

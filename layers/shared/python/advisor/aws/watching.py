@@ -1,5 +1,7 @@
 """What the functions tell CloudWatch: metrics, as lines of their log (EMF, by Powertools).
 
+The stages of a photo are told to X-Ray, too, by the same names (advisor/aws/tracing.py).
+
 Nothing is sent while a request waits: CloudWatch reads the numbers out of the log. The
 dashboard and the alarms of infra/watching.py name the same metrics; a test compares the two.
 """
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -17,6 +20,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
     AmazonCloudWatchEMFProvider,
 )
 
+from advisor.aws.tracing import tracer, xray
 from advisor.catalog.photo_classifier import PhotoClassifier
 from advisor.errors import UnreadableImageError
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "ProductsAdvisor"
 COUNTS: Final = ("Classified", "Unknown", "Known", "Unreadable")
 NOT_COUNTED: Final = "DayNotCounted"  # photos were labelled, and are missing in advisor.aws.days
-TIMES: Final = ("ReadMs", "DecodeMs", "InferenceMs")
+TIMES: Final = ("ReadMs", "DecodeMs", "InferenceMs", "WriteMs")
 PHOTO_METRICS: Final = (*COUNTS, *TIMES)
 
 
@@ -41,8 +45,8 @@ class PhotoWatch:
     """Counts and times the photos that one call of a function sees.
 
     service: the function's name, a dimension of all its metrics. Classified, Unknown, Known
-    and the times of its stages (ReadMs, DecodeMs, InferenceMs) are told with and without the
-    model's version; Unreadable with and without its reason.
+    and the times of its stages (TIMES) are told with and without the model's version; Unreadable
+    with and without its reason.
     """
 
     service: str
@@ -64,7 +68,16 @@ class PhotoWatch:
         """The same classifier; what it says is counted."""
         if not self._photos.dimension_sets:  # one call works with one model, all in one line
             self._photos.add_dimensions(service=self.service, model_version=classifier.version)
+            tracer(self.service).put_annotation("model_version", classifier.version)
         return WatchedClassifier(classifier, self)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done within, unless it fails; X-Ray is told of it in any case."""
+        start = perf_counter()
+        with xray().in_subsegment(name):
+            yield
+        self.took(name, 1000 * (perf_counter() - start))
 
     def took(self, stage: str, milliseconds: float) -> None:
         """Tell how long a stage took: "Read" becomes the metric ReadMs."""
@@ -97,17 +110,24 @@ class WatchedClassifier:
 
         Raises: UnreadableImageError, counted by its reason.
         """
+        start_s = time()
         try:
             prediction = self.classifier.predict(data, top_k=top_k)
         except UnreadableImageError as error:
+            part = xray().part("Decode", start_s=start_s)
+            part.add_exception(error, [])
+            part.close()
             self.watch.unreadable(error.reason)
             raise
         said = prediction.classification
         self.watch.count("Classified")
         if said.unknown:
             self.watch.count("Unknown")
-        for stage, milliseconds in said.timing_ms.items():
+        for stage, milliseconds in said.timing_ms.items():  # in their order, without a gap
             self.watch.took(stage.capitalize(), milliseconds)
+            end_s = start_s + milliseconds / 1000
+            xray().part(stage.capitalize(), start_s=start_s).close(end_s)
+            start_s = end_s
         return prediction
 
 
