@@ -52,6 +52,7 @@ TRIM = (
     # numpy: its lazily imported parts, test suites, and what C is compiled with.
     "numpy/**/tests",
     "numpy/_core/_simd*",
+    "numpy/_core/_*_tests*",
     "numpy/distutils",
     "numpy/f2py",
     "numpy/fft",
@@ -81,10 +82,10 @@ TRIM = (
     "selectolax/*.c",
     "selectolax/**/*.pxi",
     "selectolax/**/*.pyi",
-    *(
-        f"aws_lambda_powertools/utilities/{unused}"
-        for unused in ("idempotency", "feature_flags", "kafka", "parameters", "parser")
-    ),
+    # Powertools: all but Logger, Metrics and Tracer, which need one of the utilities.
+    "aws_lambda_powertools/event_handler",
+    "aws_lambda_powertools/middleware_factory",
+    "aws_lambda_powertools/utilities/[!_j]*",
     "jmespath",
     "jmespath-*",
 )

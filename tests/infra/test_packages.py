@@ -26,7 +26,7 @@ SYSTEM = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": 
 # The libraries of those, and what else Lambda's Python is linked with.
 LIBRARIES = {"libc", "libm", "libdl", "librt", "libpthread", "ld-linux-x86-64"}
 LIBRARIES |= {"libstdc++", "libgcc_s", "libz"}
-MOST_BYTES = 90 << 20  # as Lambda counts its 250 MB
+MOST_BYTES = 90_000_000
 
 
 @pytest.fixture(scope="module")
