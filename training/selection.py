@@ -29,7 +29,8 @@ class Selection:
     pruned: labels with too few photos, and how many. unreadable: why, by photo.
     skipped: labels of validation and test folders that are not trained, and how many photos.
     groups: of each photo; photos of one group are copies, near-copies or of one product.
-    copies: pairs of photos whose contents differ and that look the same, by their index.
+    copies: pairs of photos whose contents differ and that look the same, by their index; as few
+    as link all of them.
     vectors: float32 (rows, features), of the photos' rows.
     """
 

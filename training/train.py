@@ -336,7 +336,7 @@ def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:
     if config.corrections:
         say(f"{moved} photos have another label than the shop's, as {config.corrections} says")
     if selection.copies:
-        say(f"{len(selection.copies)} pairs of photos look the same; each pair is on one side")
+        say(f"{len(selection.copies)} photos look the same as another; such are on one side")
     if unused := selection.counts()[Side.UNUSED.value]:
         say(
             f"Left out {unused} photos: a copy of each, or a photo of its product, is among the "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +135,79 @@ def test_plain_photos_of_other_colours_are_no_copies(tmp_path: Path) -> None:
         marks.append(fingerprint(decode(file.getvalue())))
     assert len({mark.dhash for mark in marks}) == 1
     assert copies_of(marks, tmp_path) == []
+
+
+@st.composite
+def many_alike(draw: st.DrawFn) -> list[Fingerprint]:
+    """Of a few photos of few bits and few greys, many at the very limits of being the same."""
+    marks = []
+    for _ in range(draw(st.integers(2, 40))):
+        bits = draw(st.lists(st.integers(0, 63), max_size=5, unique=True))
+        hashed = draw(st.sampled_from([0, (1 << 64) - 1])) ^ sum(1 << bit for bit in bits)
+        row = np.full(768, draw(st.sampled_from([0, 100, 251])), np.uint8)
+        at, much = draw(st.integers(0, 768)), draw(st.integers(0, 4))
+        row[:at] += np.uint8(much)
+        row[draw(st.integers(0, 767))] ^= draw(st.integers(0, 1))
+        marks.append(Fingerprint(hashed, row.tobytes()))
+    return marks
+
+
+@settings(deadline=None)
+@given(many_alike())
+def test_the_same_photos_are_linked_as_when_each_is_compared_with_each(
+    marks: list[Fingerprint],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert_links(marks, Path(folder))
+
+
+def test_photos_on_one_plain_background_are_linked_as_they_look(tmp_path: Path) -> None:
+    """All are equally bright and have one hash."""
+    rng = np.random.default_rng(0)
+    colours = [(int(red), int(green), 382 - int(red) - int(green))
+               for red, green in rng.integers(64, 191, (500, 2))]  # fmt: skip
+    assert_links([Fingerprint(7, bytes(colour) * 256) for colour in colours], tmp_path)
+
+
+def test_textures_of_one_hash_and_tone_are_linked_as_they_look(tmp_path: Path) -> None:
+    """More pairs to compare than are held at a time, and nothing but pixels to tell them apart."""
+    rng = np.random.default_rng(0)
+    marks = []
+    for _ in range(20):
+        tile = 4 * rng.permutation(64).astype(np.uint8).reshape(8, 8)
+        for column in range(1, 21):
+            pixels = np.repeat(np.tile(tile, (2, 2))[:, :, np.newaxis], 3, axis=2)
+            ones, others = (0, 0), (column % 8, column // 8)  # in the first quarter, swapped
+            pixels[ones], pixels[others] = pixels[others].copy(), pixels[ones].copy()
+            marks.append(Fingerprint(7, pixels.tobytes()))
+    assert_links(marks, tmp_path)
+    assert len(copies_of(marks, tmp_path)) == 20 * 19
+
+
+def test_six_bits_may_differ_wherever_they_are_and_seven_may_not(tmp_path: Path) -> None:
+    for bits in combinations(range(56, 64), 6):
+        other = Fingerprint(sum(1 << bit for bit in bits), bytes(768))
+        assert copies_of([Fingerprint(0, bytes(768)), other], tmp_path) == [(0, 1)]
+        seventh = Fingerprint(other.dhash | 1, bytes(768))
+        assert copies_of([Fingerprint(0, bytes(768)), seventh], tmp_path) == []
+
+
+def assert_links(marks: list[Fingerprint], folder: Path) -> None:
+    rows = np.array([np.frombuffer(mark.thumbnail, np.uint8) for mark in marks], np.int16)
+    hashes = np.array([mark.dhash for mark in marks], np.uint64)
+    pairs = []
+    for one in range(len(marks)):
+        near = np.bitwise_count(hashes ^ hashes[one]) <= 6
+        near &= np.abs(rows - rows[one]).mean(axis=1) <= 4
+        pairs += [(one, int(other)) for other in np.flatnonzero(near) if one < other]
+    found = copies_of(marks, folder)
+    assert set(found) <= set(pairs)
+    roots, expected = (
+        group(len(marks), ((number, pair) for pair in some for number in pair))
+        for some in (found, pairs)
+    )
+    assert roots == expected
+    assert len(found) == len(marks) - len(set(roots))
 
 
 def test_groups_are_transitive() -> None:
