@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -14,7 +15,8 @@ R = TypeVar("R")
 
 # Told of a stage, how much of it is done, and how much there is; the command line draws it.
 Progress = Callable[[str, int, int], None]
-_BATCH = 256  # results waiting at most, and how long Ctrl-C waits: about a second
+_GROUP = 8  # items to a task: one by one, hashing a photo took 64 us instead of 52
+_AHEAD = 32  # tasks under way or waiting to be asked for
 
 
 def map_photos(make_worker: Callable[[], Callable[[T], R]], items: Iterable[T]) -> Iterator[R]:
@@ -24,16 +26,22 @@ def map_photos(make_worker: Callable[[], Callable[[T], R]], items: Iterable[T]) 
     """
     local = threading.local()
 
-    def work(item: T) -> R:
+    def work(some: list[T]) -> list[R]:
         if not hasattr(local, "worker"):
             local.worker = make_worker()
-        result: R = local.worker(item)
-        return result
+        return [local.worker(item) for item in some]
 
     remaining = iter(items)
+    groups = iter(lambda: list(islice(remaining, _GROUP)), [])
     with ThreadPoolExecutor(cores()) as pool:
-        while batch := list(islice(remaining, _BATCH)):
-            yield from pool.map(work, batch)
+        tasks = deque(pool.submit(work, some) for some in islice(groups, _AHEAD))
+        try:
+            while tasks:
+                yield from tasks.popleft().result()
+                tasks.extend(pool.submit(work, some) for some in islice(groups, 1))
+        finally:  # after Ctrl-C only what is under way is waited for
+            for task in tasks:
+                task.cancel()
 
 
 def cores() -> int:
