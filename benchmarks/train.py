@@ -21,8 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,7 +37,8 @@ FEATURES = 1280
 LABELS = 10
 GROWTH = (1_000, 10_000, 100_000)
 LARGE = (1633, 1225)  # 2 MP
-LARGE_PHOTOS = 200
+LARGE_PHOTOS = 1_000  # some seconds; of which DISTINCT are drawn, as that takes longer
+DISTINCT = 100
 
 
 def main() -> None:
@@ -47,6 +49,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)  # what runs in its own process
     parser.add_argument("--growth", action="store_true", help="only how time and memory grow")
+    parser.add_argument(
+        "--million", action="store_true", help="with a million photos, too; 14 GB of disk, minutes"
+    )
     options = parser.parse_args()
     if options.part:
         name, argument = options.part
@@ -54,8 +59,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="train-benchmark-") as temporary:
         folder = Path(temporary)
-        if options.growth:
-            figures = grown(folder)
+        if options.growth or options.million:
+            figures = grown(folder, (*GROWTH, 1_000_000) if options.million else GROWTH)
         else:
             figures = measure(options.photos, options.backbone, folder)
     print(json.dumps(figures, indent=2) if options.json else table(figures))
@@ -65,7 +70,7 @@ def measure(photos: Path | None, backbone: str, folder: Path) -> dict[str, Any]:
     """All figures; seconds are wall clock from the start of a process to its end."""
     photos = photos or make_photos(folder / "photos", 3_000, (400, 533))
     count = sum(1 for path in photos.rglob("*") if path.is_file())
-    large = make_photos(folder / "large", LARGE_PHOTOS, LARGE)
+    large = make_photos(folder / "large", LARGE_PHOTOS, LARGE, distinct=DISTINCT)
     retrain = [
         sys.executable,
         "-c",
@@ -111,10 +116,10 @@ def measure(photos: Path | None, backbone: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def grown(folder: Path) -> dict[str, Any]:
+def grown(folder: Path, counts: Sequence[int]) -> dict[str, Any]:
     """Time and memory of a frozen run on ever more photos with synthesized features."""
     runs = []
-    for count in GROWTH:
+    for count in counts:
         argument = {"folder": str(folder / str(count)), "count": count}
         part("synthesize", argument, {})
         runs.append(part("grow", argument, {}))
@@ -175,17 +180,36 @@ def timed(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     return figures
 
 
-def make_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    """JPEGs of blotches in LABELS category folders, each category of a colour of its own."""
+def make_photos(
+    folder: Path, count: int, size: tuple[int, int], *, distinct: int | None = None
+) -> Path:
+    """JPEGs of blotches in LABELS category folders, each category of a colour of its own.
+
+    distinct: so many are drawn, and the others are those with other bytes after the picture.
+    """
     rng = np.random.default_rng(0)
+    drawn: list[bytes] = []
     for number in range(count):
         label = number % LABELS
-        colour = np.array([(label * 53) % 200, (label * 97) % 200, (label * 29) % 200])
-        blotches = np.clip(colour + rng.integers(-50, 51, (60, 45, 3)), 0, 255).astype(np.uint8)
+        if distinct and number >= distinct:
+            data = drawn[number % distinct] + str(number).encode()
+        else:
+            data = _blotches(rng, label, size)
+        if distinct and number < distinct:
+            drawn.append(data)
         path = folder / f"category {label}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+        path.write_bytes(data)
     return folder
+
+
+def _blotches(rng: np.random.Generator, label: int, size: tuple[int, int]) -> bytes:
+    colour = np.array([(label * 53) % 200, (label * 97) % 200, (label * 29) % 200])
+    blotches = np.clip(colour + rng.integers(-50, 51, (60, 45, 3)), 0, 255).astype(np.uint8)
+    file = BytesIO()
+    image = Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC)
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 def features(argument: str) -> float:
@@ -220,12 +244,13 @@ def synthesize(argument: str) -> None:
     folder = Path(options["folder"])
     cache = FeatureCache(folder, _weights(folder))
     rng = np.random.default_rng(0)
-    files = _files(options["count"])
+    # By content: a million in any order take SQLite a quarter of an hour.
+    files = sorted(_files(options["count"]), key=_sha256)
     for start in range(0, len(files), GROWTH[0]):
         found = []
-        for number, file in enumerate(files[start : start + GROWTH[0]]):
+        for file in files[start : start + GROWTH[0]]:
             vector = rng.standard_normal(FEATURES, np.float32)
-            vector[number % LABELS] += 3
+            vector[int(file.label[-1])] += 3
             mark = Fingerprint(int(rng.integers(1 << 63)), rng.bytes(768))
             found.append(Found(_sha256(file), Features(vector, mark)))
         cache.put(found)
