@@ -236,6 +236,18 @@ def test_the_same_photo_twice_is_inferred_once(services: Fixture) -> None:
     assert len(rows("labels")) == len(rows("embeddings")) == 1
 
 
+def test_a_photo_sent_again_is_found_where_it_lies_now(services: Fixture) -> None:
+    photo = b"chairs 0.9 blue"
+    for key in ("uploads/first", "uploads/again"):
+        services.store(key, photo, bucket="uploads")
+        services.arrive(key, bucket="uploads")
+    [row] = rows("labels")
+    assert row["key"] == "uploads/again"
+    assert sent(services) == photo  # once
+    client("s3").delete_object(Bucket="uploads", Key="uploads/first")  # after a month
+    assert of_image(photo, services)["classification"]["labels"][0]["label"] == "chairs"
+
+
 def test_a_further_product_with_the_same_photo_is_shelved_without_inference(
     services: Fixture,
 ) -> None:

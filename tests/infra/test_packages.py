@@ -24,8 +24,8 @@ PHOTOS = ("large.jpg", "rgb.png", "palette.png", "rgb.webp", "animated.gif", "rg
 # Amazon Linux 2023, of Lambda's Python 3.12 and later.
 SYSTEM = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (11, 0, 0)}
 # The libraries of those, and what else Lambda's Python is linked with.
-LIBRARIES = {"libc", "libm", "libdl", "librt", "libpthread", "ld-linux-x86-64"}
-LIBRARIES |= {"libstdc++", "libgcc_s", "libz"}
+LIBRARIES = {"libc", "libm", "libdl", "librt", "libpthread"}
+LIBRARIES |= {"libstdc++", "libgcc_s", "libz", "ld-linux-x86-64", "ld-linux-aarch64"}
 MOST_BYTES = 90_000_000
 
 
