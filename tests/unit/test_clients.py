@@ -15,6 +15,23 @@ def test_a_client_is_of_the_region_that_aws_region_names(monkeypatch: pytest.Mon
     assert clients.client.__wrapped__("sqs").meta.region_name == "eu-west-1"
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_buckets_of_an_endpoint_are_asked_for_by_path(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "x")
+    where = {"Params": {"Bucket": "shop", "Key": "a"}, "ClientMethod": "get_object"}
+    by_name = clients.client.__wrapped__("s3").generate_presigned_url(**where)
+    assert by_name.startswith("https://shop.s3.eu-west-1.amazonaws.com/a?")
+    monkeypatch.setenv(name, "http://s3.shop.example:9")
+    by_path = clients.client.__wrapped__("s3").generate_presigned_url(**where)
+    assert by_path.startswith("http://s3.shop.example:9/shop/a?")
+
+
 def test_making_a_client_looks_through_no_other_services_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -66,6 +66,15 @@ def test_reads_an_object(environ: dict[str, str]) -> None:
     assert quick_get("shop-data", "models/a b.json", environ) == Stored(b"abc", '"e"')
 
 
+def test_asks_where_boto3_would(environ: dict[str, str]) -> None:
+    """An endpoint of S3's own goes before that of all services."""
+    address, nobody = environ["AWS_ENDPOINT_URL"], "http://127.0.0.1:9"
+    own = environ | {"AWS_ENDPOINT_URL": nobody, "AWS_ENDPOINT_URL_S3": address}
+    assert quick_get("shop-data", "one", own) == Stored(b"abc", '"e"')
+    other = environ | {"AWS_ENDPOINT_URL_S3": nobody}
+    assert quick_get("shop-data", "one", other) is None
+
+
 @pytest.mark.parametrize("key", ["403", "404", "503", "301", "broken-off"])
 def test_leaves_to_boto3_what_is_not_answered_with_the_object(
     environ: dict[str, str], key: str

@@ -61,7 +61,8 @@ def _region() -> str | None:
 
 
 def _config(service: str) -> Config:
-    local = "AWS_ENDPOINT_URL" in os.environ  # the emulator serves buckets by path, not by name
+    # The emulator serves buckets by path, not by name.
+    local = os.environ.keys() & {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
     if service == "s3":
         # Not as it comes: then presigned addresses are of bucket.s3.amazonaws.com, which sends
         # a young bucket's visitors elsewhere, and which the page's Content-Security-Policy bars.

@@ -45,7 +45,8 @@ def quick_get(bucket: str, key: str, environ: Mapping[str, str] = os.environ) ->
     if not environ.keys() >= _NEEDED:
         return None
     where, path = f"https://{bucket}.s3.{environ['AWS_REGION']}.amazonaws.com", f"/{quote(key)}"
-    if endpoint := environ.get("AWS_ENDPOINT_URL"):  # the local emulator
+    # The local emulator, or a gateway of one's own.
+    if endpoint := environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"):
         where, path = endpoint, f"/{bucket}{path}"
     from advisor.aws.tracing import xray  # noqa: PLC0415 (Powertools: no laptop needs it)
 
