@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -78,6 +79,7 @@ class Services:
     days: DayTable
     indexes: IndexedPhotos | None = None
     classifier_of: Callable[[str], PhotoClassifier] | None = None  # of a version
+    stage: Callable[[str], AbstractContextManager[object]] = nullcontext  # entered while it lasts
 
 
 @cache
@@ -127,6 +129,7 @@ def _watched(services: Services, watch: PhotoWatch) -> Services:
     return replace(
         services,
         classifier=classifier,
+        stage=watch.stage,
         classifier_of=None if of is None else lambda version: watch.watched(of(version)),
     )
 
@@ -182,10 +185,10 @@ def _label(
     if classifier is None:
         _logger().info("no model yet", extra=fields)  # publishing one queues the photo again
         return None
-    writing = partial(watch.stage, "Write")
+    writing = partial(services.stage, "Write")
     labeller = Labeller(classifier, services.labels, services.embeddings, writing=writing)
     try:
-        with watch.stage("Read"):
+        with services.stage("Read"):
             photo = read_photo(place, max_bytes=MAX_BYTES)
     except NotFoundError:
         _logger().info("photo is gone", extra=fields)
@@ -243,7 +246,7 @@ def suggest_stored(request: Request, services: Services) -> dict[str, Any]:
     row = services.labels.latest(request.id("image_id"))
     if row.classification is None:
         raise UnreadableImageError(f"image {row.image_id!r}: {row.reason}")
-    photo = _stored_bytes(PhotoPlace(row.bucket, row.key), max_bytes=MAX_BYTES)
+    photo = _stored_bytes(PhotoPlace(row.bucket, row.key), services, max_bytes=MAX_BYTES)
     return _suggestions(photo, request, services)
 
 
@@ -254,7 +257,7 @@ def suggest_like(request: Request, services: Services) -> dict[str, Any]:
     top_k = SUGGESTIONS.of(request)
     if not photos:
         return {"classification": None, "product": None, "suggestions": []}
-    photo = _stored_bytes(photos[0], max_bytes=MAX_BYTES)
+    photo = _stored_bytes(photos[0], services, max_bytes=MAX_BYTES)
     said, found = _find(photo, services, top_k=top_k + 1)
     own = [one for one in found if product.product_id in one.product_ids]
     others = [_shown(one, services) for one in found if one not in own]
@@ -314,13 +317,15 @@ def _bytes_sent(photo: SentPhoto, services: Services, *, max_bytes: int) -> byte
     if isinstance(photo, RequestError):
         raise photo
     if isinstance(photo, UploadedPhoto):
-        return _stored_bytes(PhotoPlace(services.uploads_bucket, photo.key), max_bytes=max_bytes)
+        place = PhotoPlace(services.uploads_bucket, photo.key)
+        return _stored_bytes(place, services, max_bytes=max_bytes)
     return photo
 
 
-def _stored_bytes(place: PhotoPlace, *, max_bytes: int) -> bytes:
+def _stored_bytes(place: PhotoPlace, services: Services, *, max_bytes: int) -> bytes:
     try:
-        photo = read_photo(place, max_bytes=max_bytes, max_hashed_bytes=max_bytes)
+        with services.stage("Read"):
+            photo = read_photo(place, max_bytes=max_bytes, max_hashed_bytes=max_bytes)
     except UnreadableImageError as error:  # too many bytes, of which none was read
         raise RequestError(413, f"{error}; at most {max_bytes} are read") from error
     assert photo.data is not None  # noqa: S101 (of more bytes it raises)

@@ -397,9 +397,9 @@ def test_tells_cloudwatch_what_became_of_each_photo(
     told = [line for line in lines if "_aws" in line and "ColdStart" not in line]
     counts = {
         name: sum(len(one[name]) for one in told if name in one and "reason" not in one)
-        for name in ("Classified", "Known", "Unreadable", "ReadMs")
+        for name in ("Classified", "Known", "Unreadable", "ReadMs", "WriteMs")
     }
-    assert counts == {"Classified": 1, "Known": 1, "Unreadable": 1, "ReadMs": 3}
+    assert counts == {"Classified": 1, "Known": 1, "Unreadable": 1, "ReadMs": 3, "WriteMs": 2}
     assert {one["model_version"] for one in told if "Classified" in one} == {"m1"}
     assert [one["reason"] for one in told if "reason" in one] == ["damaged"]
 
@@ -453,7 +453,9 @@ def test_the_model_before_answers_by_its_name(services: Fixture) -> None:
     assert problem["detail"] == "no model 'm9' in use"
 
 
-def test_takes_a_photo_from_the_uploads_bucket_only(services: Fixture) -> None:
+def test_takes_a_photo_from_the_uploads_bucket_only(
+    services: Fixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = "uploads/9b2f0a4e/my stool+1.jpg"
     services.store(key, b"chairs 0.9 blue", bucket="data")
     problem = answer(recorded("http_classify_s3_key"), services, 404)
@@ -461,6 +463,7 @@ def test_takes_a_photo_from_the_uploads_bucket_only(services: Fixture) -> None:
     services.store(key, b"chairs 0.8 blue", bucket="uploads")
     said = answer(recorded("http_classify_s3_key"), services)
     assert said["labels"][0]["probability"] == 0.8
+    assert capsys.readouterr().out.count('"ReadMs":[') == 1  # reading it is timed
 
 
 def test_form_bytes_arrive_unchanged(services: Fixture) -> None:

@@ -42,7 +42,7 @@ class Labeller:
     labels: LabelTable
     embeddings: EmbeddingTable
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    writing: Callable[[], AbstractContextManager[None]] = nullcontext
+    writing: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def label(self, photo: StoredPhoto) -> Outcome:
         """Write what the model says of a photo, or why it cannot be read.

@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from http import HTTPStatus
-from socket import AF_INET, SOCK_DGRAM, socket
+from socket import AF_INET, MSG_DONTWAIT, SOCK_DGRAM, socket
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from aws_lambda_powertools import Tracer
@@ -98,8 +98,10 @@ class Subsegment(BaseSegment):
             "start_time": self.start_s,
             "end_time": time.time() if end_time is None else end_time,
         }
-        with suppress(OSError, OverflowError):  # the latter is what a port above 65535 raises
-            _udp().sendto(_HEADER + json.dumps(whole, default=str).encode(), self.segment.daemon)
+        said = _HEADER + json.dumps(whole, default=str).encode()
+        # A port above 65535 is an OverflowError.
+        with suppress(OSError, OverflowError), socket(AF_INET, SOCK_DGRAM) as udp:
+            udp.sendto(said, MSG_DONTWAIT, self.segment.daemon)
 
     def put_annotation(self, key: str, value: Any) -> None:
         """Say something by which traces can be searched."""
@@ -267,11 +269,3 @@ def _answered(http_response: Any, parsed: Any, context: dict[str, Any], **_: Any
 
 def _failed(exception: Exception, context: dict[str, Any], **_: Any) -> None:
     context[_OPEN].failed(exception)
-
-
-@cache
-def _udp() -> socket:
-    """Waits for nobody."""
-    made = socket(AF_INET, SOCK_DGRAM)
-    made.setblocking(False)
-    return made
