@@ -104,11 +104,19 @@ def test_every_photo_of_the_catalog_has_an_embedding_of_the_published_model(
 
 
 def test_an_upload_of_any_name_is_labelled(cloud: Cloud, photo: bytes) -> None:
-    changed = photo + b"\0"  # another photo by its bytes
-    image_id = upload(cloud, "uploads/some folder/naïve + 100 %.jpg", changed)
-    answer = wait_for(lambda: image_answer(cloud, image_id))
-    assert answer["labels"][0]["label"]
-    assert answer["image_id"] == image_id
+    keys = (
+        "uploads/some folder/naïve + 100 %.jpg",
+        "at the top, without an extension",
+        "uploads/%2B+%20/",
+        "uploads/日本 😀?&=#;\"'\\",
+        "uploads/" + "é" * 508,  # 1,024 bytes
+    )
+    for number, key in enumerate(keys):
+        image_id = upload(cloud, key, photo + b"name %d" % number)  # by its bytes another
+        answer = wait_for(lambda image_id=image_id: image_answer(cloud, image_id))
+        assert answer["labels"][0]["label"], key
+        row = next(row for row in rows(cloud["LabelsTable"]) if row["image_id"] == image_id)
+        assert row["key"] == key
 
 
 def test_an_upload_that_is_no_photo_is_recorded_with_the_reason(cloud: Cloud) -> None:
