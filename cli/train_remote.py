@@ -31,9 +31,10 @@ def _on_aws(options: Mapping[str, Any]) -> dict[str, Any]:
     from advisor.aws.stacks import TRAINING_STACK, stack_outputs
 
     if options:
-        raise UsageError(
-            f"on AWS {', '.join(options)} is said in cdk.json (training.hyperparameters)"
-        )
+        names = ", ".join(
+            name.replace("_", "-") for name in options
+        )  # as hyperparameters have them
+        raise UsageError(f"on AWS {names} is said in cdk.json (training.hyperparameters)")
     machine = stack_outputs(TRAINING_STACK)["TrainingStateMachine"]
     started = client("stepfunctions").start_execution(
         stateMachineArn=machine, name=_job_name(), input="{}"

@@ -54,8 +54,8 @@ def test_starts_an_execution_with_a_name_that_sagemaker_takes(machine: str) -> N
 
 
 def test_what_the_stack_decides_cannot_be_said_here(machine: str) -> None:
-    with pytest.raises(UsageError, match=r"on AWS steps is said in cdk\.json"):
-        advisor("--remote", "--steps", "5")
+    with pytest.raises(UsageError, match=r"on AWS steps, min-images is said in cdk\.json"):
+        advisor("--remote", "--steps", "5", "--min-images", "50")
     for more in (("photos",), ("--out", "x")):
         assert "--remote knows its photos and its place" in advisor("--remote", *more).stderr
     assert boto3.client("stepfunctions").list_executions(stateMachineArn=machine)[
