@@ -18,7 +18,7 @@ from constructs import Construct
 NAMESPACE = "ProductsAdvisor"  # of the metrics that advisor/aws/watching.py writes
 STAGES = ("ReadMs", "DecodeMs", "InferenceMs", "WriteMs")
 PERIOD = Duration.minutes(5)
-P99_MS = 3000  # API Gateway gives up after 30 s; a cold start takes about one
+P99_MS = 3000  # API Gateway gives up after 30 s; a cold start takes less than one
 
 
 @dataclass(frozen=True)
