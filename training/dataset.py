@@ -29,7 +29,8 @@ class PhotoFile:
     content: sha256 of its bytes, where that is known before they are read. origin: an S3 prefix
     that it is fetched from when somebody reads it, "" where it lies in the folder.
 
-    side: what it is for, where it lies in a folder of validation or test photos.
+    side: what it is for, where it lies in a folder of validation or test photos, or a manifest
+    says so; None where the split does.
     """
 
     folder: Path  # one for all photos: a path of its own would take more than all else
@@ -48,9 +49,14 @@ class PhotoFile:
 
     @property
     def name(self) -> str:
-        """Its path in the folder, after its side if it has one; no UTF-8 bytes as `\\udcXX`."""
+        """Its path in the folder, after its side if it only measures; no UTF-8 as `\\udcXX`."""
         name = _text(self.inside)
-        return f"{self.side.value}/{name}" if self.side else name
+        return f"{self.side.value}/{name}" if self.side and self.measures else name
+
+    @property
+    def measures(self) -> bool:
+        """Whether it is for validation or test alone, so that it teaches nothing."""
+        return self.side in {Side.VALIDATION, Side.TEST}
 
     def read(self) -> bytes:
         """Its bytes.

@@ -1,7 +1,8 @@
 """A list of the photos to train on, where a folder holds others, too, or does not tell labels.
 
-A line of JSON each: {"path": in the folder, "label": ..., "product_id": ...}. Without a label it is
-the category folder's; without a product_id what photos.jsonl, or the object's metadata in S3, says.
+A line of JSON each: {"path": in the folder, "label": ..., "product_id": ..., "side": ...}. Without
+a label it is the category folder's; without a product_id what photos.jsonl, or the object's
+metadata in S3, says; without a side (train, validation or test) what the split draws.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from advisor.errors import DataError
 from advisor.naming import label_of
 from training.dataset import PhotoFile, one_line, read_product_ids
 from training.places import json_lines
+from training.split import Side
+
+_SIDES = {side.value: side for side in (Side.TRAIN, Side.VALIDATION, Side.TEST)}
 
 
 def read_manifest(place: str, *, cache: Path) -> dict[str, PhotoFile]:
@@ -66,11 +70,15 @@ def _photo(record: Any, where: str) -> PhotoFile:
             f"{where}: label is {label!r}, product_id {product_id!r}; expected words, or a path "
             "in a category folder"
         )
+    side = record.get("side")
+    if side is not None and (not isinstance(side, str) or side not in _SIDES):
+        raise DataError(f"{where}: side is {side!r}; expected one of {', '.join(_SIDES)}")
     return PhotoFile(
         folder=Path(),
         inside=inside,
         label=one_line(label.strip()),
         product_id=one_line(product_id),
+        side=None if side is None else _SIDES[side],
     )
 
 

@@ -113,7 +113,7 @@ def select(
     if not readable:
         name, reason = next(iter(unreadable.items()))
         raise DataError(f"none of {len(reads)} photos can be read, {name} first: {reason}")
-    counts = count_labels(file for file in files if file.side is None) | dict.fromkeys(labels, 0)
+    counts = count_labels(file for file in files if not file.measures) | dict.fromkeys(labels, 0)
     counts |= count_labels(learnt_from((read.file for read in readable), config))
     kept, pruned = split_by_size(counts, config.min_images)
     readable = [read for read in readable if read.file.label in kept]
@@ -126,7 +126,7 @@ def select(
         labels=kept,
         pruned=pruned,
         unreadable=unreadable,
-        skipped=count_labels(file for file in files if file.side and file.label not in kept),
+        skipped=count_labels(file for file in files if file.measures and file.label not in kept),
         groups=tuple(groups),
         copies=tuple(copies),
         vectors=known.vectors,
@@ -135,7 +135,7 @@ def select(
 
 def learnt_from(files: Iterable[PhotoFile], config: TrainingConfig) -> Iterator[PhotoFile]:
     """The photos that the split may train on: what only measures teaches a category nothing."""
-    return (file for file in files if _own_side(file, config) is None)
+    return (file for file in files if _own_side(file, config) in {None, Side.TRAIN})
 
 
 def _own_side(file: PhotoFile, config: TrainingConfig) -> Side | None:
@@ -148,14 +148,14 @@ def _own_side(file: PhotoFile, config: TrainingConfig) -> Side | None:
 def sides_of(reads: Sequence[Read], groups: Sequence[str], config: TrainingConfig) -> list[Side]:
     """The side of each photo; those of one group are on one.
 
-    What belongs together with photos of a validation or test folder and does not lie there is
-    left out, so that just those measure; copies of a held out shop's photos measure with them.
+    What belongs together with photos that are given for validation or test, and is not given for
+    it, is left out, so that just those measure; copies of a held out shop's photos measure with
+    them, and what belongs together with a photo that is given to train on is trained on.
     """
     own = [_own_side(read.file, config) for read in reads]
     given: dict[str, Side] = {}
-    for name, side in zip(groups, own, strict=True):
-        if side and given.get(name) is not Side.TEST:
-            given[name] = side
+    for side in (Side.TRAIN, Side.VALIDATION, Side.TEST):  # the later, the stronger
+        given |= {name: side for name, its in zip(groups, own, strict=True) if its is side}
     sides = split(
         [read.file.label for read in reads],
         groups,
@@ -166,7 +166,7 @@ def sides_of(reads: Sequence[Read], groups: Sequence[str], config: TrainingConfi
     if config.holdout_shop:
         return sides
     return [
-        Side.UNUSED if name in given and its is not side else side
+        Side.UNUSED if name in given and its is not side is not Side.TRAIN else side
         for name, its, side in zip(groups, own, sides, strict=True)
     ]
 

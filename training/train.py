@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,10 +114,12 @@ def train(
     check_target(out)
     weights_of = functools.cache(functools.partial(resolve, cache=cache, say=say))
     stored = _stored(str(images), config, cache=cache, say=say, weights_of=weights_of)
+    scanned = _scan(str(images), config, cache, stored)
     files, corrections = correct(
-        _scan(str(images), config, cache, stored),
+        [*scanned, *_measuring(config, cache)],
         read_corrections(config.corrections, cache=cache),
     )
+    config = as_listed(config, scanned)
     if config.holdout_shop:
         held_out_shop(files, config.holdout_shop)
     # By the number of files first, so that no photo of a hopeless category is decoded.
@@ -134,9 +136,8 @@ def train(
     )
     _tell(selection, config, say)
     graph, made = fit(selection, weights, config, cache=cache, say=say, progress=progress)
-    scanned = sum(file.side is None for file in files)
     told = {
-        "scanned": scanned,
+        "scanned": len(scanned),
         "corrections": corrections,
         "stored_features": sum(bool(read.file.origin) for read in selection.reads),
     }
@@ -314,19 +315,30 @@ def _stored(
 def _scan(
     images: str, config: TrainingConfig, cache: Path, stored: Stored | None
 ) -> list[PhotoFile]:
-    """The photos of the folder, all or those listed, and of folders for validation and test."""
-    if config.manifest:
-        named = read_manifest(config.manifest, cache=cache)
-        unseen = named.keys() - stored.photos.keys() if stored else named.keys()
-        files = listed(local_path(images, cache, only=unseen), named)
-        if stored:
-            files = [stored.told(file) for file in files]
-    else:
-        files = scan(local_path(images, cache))
+    """The photos of the folder, all or those listed."""
+    if not config.manifest:
+        return scan(local_path(images, cache))
+    named = read_manifest(config.manifest, cache=cache)
+    unseen = named.keys() - stored.photos.keys() if stored else named.keys()
+    files = listed(local_path(images, cache, only=unseen), named)
+    return [stored.told(file) for file in files] if stored else files
+
+
+def _measuring(config: TrainingConfig, cache: Path) -> Iterator[PhotoFile]:
+    """The photos of folders for validation and test."""
     for side, place in ((Side.VALIDATION, config.validation), (Side.TEST, config.test)):
         if place:
-            files += scan(local_path(place, cache), side)
-    return files
+            yield from scan(local_path(place, cache), side)
+
+
+def as_listed(config: TrainingConfig, scanned: Sequence[PhotoFile]) -> TrainingConfig:
+    """For a side that the manifest gives photos to none is drawn, as where there is a folder."""
+    given = {file.side for file in scanned}
+    return replace(
+        config,
+        validation=config.validation or (config.manifest if Side.VALIDATION in given else ""),
+        test=config.test or (config.manifest if Side.TEST in given else ""),
+    )
 
 
 def _tell(selection: Selection, config: TrainingConfig, say: Say) -> None:

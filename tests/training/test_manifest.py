@@ -15,9 +15,13 @@ from advisor.errors import DataError
 from advisor.vision.bundle import load_bundle
 from cli.train import command
 from tests.training import tiny
+from training.backbones import resolve
 from training.config import FROZEN, TrainingConfig
+from training.features import FeatureCache
 from training.manifest import listed, read_manifest
-from training.train import TrainingResult, run
+from training.selection import Selection, select
+from training.split import Side
+from training.train import TrainingResult, as_listed, run
 
 EACH = 12
 
@@ -114,6 +118,60 @@ def test_photos_in_category_folders_need_no_labels(cache: Path, tmp_path: Path) 
     assert sum(result.photos.values()) == 3 * EACH
 
 
+def selected(records: list[dict[str, Any]], folder: Path, cache: Path) -> Selection:
+    manifest = folder / "list.jsonl"
+    manifest.write_text(lines(*records))
+    config = TrainingConfig(backbone=str(tiny.BACKBONE), min_images=5, manifest=str(manifest))
+    files = listed(folder / "heap", read_manifest(str(manifest), cache=cache))
+    weights = resolve(str(tiny.BACKBONE), cache=cache, say=tiny.ignore)
+    return select(files, tiny.LABELS, as_listed(config, files), FeatureCache(cache, weights),
+                  graph=tiny.GRAPH.read_bytes, progress=tiny.ignore)  # fmt: skip
+
+
+def test_a_list_tells_sides_and_nothing_else_is_drawn_for_those(
+    heap: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "heap").mkdir()
+    for name, data in heap.items():
+        (tmp_path / "heap" / name).write_bytes(data)
+    records: list[dict[str, Any]] = list(labels_of(heap))
+    for record in records[:6]:
+        record["side"] = "test"
+    records[6]["product_id"] = "shop:0"  # of a test photo
+    records[7] |= {"product_id": "shop:1", "side": "train"}
+    sides = dict(zip(heap, selected(records, tmp_path, cache).sides, strict=True))
+    names = list(heap)
+    assert [name for name in names if sides[name] is Side.TEST] == names[:6]
+    assert [name for name in names if sides[name] is Side.UNUSED] == names[6:8]
+    drawn = [name for name in names if sides[name] is Side.VALIDATION]
+    assert drawn
+    # What is to be trained on is, where it would have been drawn, and its product's photos are.
+    first, second = (names.index(name) for name in (drawn[0], names[-1]))
+    records[first]["side"] = "train"
+    records[second]["product_id"] = records[first]["product_id"]
+    sides = dict(zip(heap, selected(records, tmp_path, cache).sides, strict=True))
+    assert [sides[names[number]] for number in (first, second)] == [Side.TRAIN, Side.TRAIN]
+    assert [name for name in names if sides[name] is Side.TEST] == names[:6]
+    for record in records:
+        record.setdefault("side", "train")
+    (tmp_path / "list.jsonl").write_text(lines(*records))
+    result = trained(str(tmp_path / "heap"), str(tmp_path / "list.jsonl"), tmp_path / "m", cache)
+    assert (result.count, result.photos["test"], result.photos["unused"]) == (6, 6, 2)
+    assert load_bundle(tmp_path / "m").info.data["scanned"] == len(heap)
+
+
+def test_listed_test_photos_that_cannot_be_read_are_not_drawn_from_others(
+    heap: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "heap").mkdir()
+    for name, data in heap.items():
+        (tmp_path / "heap" / name).write_bytes(data if name != "00.png" else b"no photo")
+    records: list[dict[str, Any]] = list(labels_of(heap))
+    records[0]["side"] = "test"
+    with pytest.raises(DataError, match=r"list\.jsonl has no readable photo of a category that is"):
+        selected(records, tmp_path, cache)
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [("{", "line 2 is no photo: JSONDecodeError"),
@@ -128,6 +186,9 @@ def test_photos_in_category_folders_need_no_labels(cache: Path, tmp_path: Path) 
      ('{"path": "a\\u0000.png", "label": "hat"}', "expected a photo's path in the folder"),
      ('{"path": "\\ud800.png", "label": "hat"}', "expected a photo's path in the folder"),
      ('{"path": "./first.png", "label": "hat"}', "line 2: 'first.png' was named before"),
+     ('{"path": "b.png", "label": "hat", "side": "tset"}',
+      "line 2: side is 'tset'; expected one of train, validation, test"),
+     ('{"path": "b.png", "label": "hat", "side": ["test"]}', "line 2: side is ['test']; expected"),
      pytest.param("[" * 100_000, "line 2 is no photo: ", id="deep"),
      ('{"path": "first.png", "label": "hat"}', "line 2: 'first.png' was named before")],
 )  # fmt: skip
