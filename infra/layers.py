@@ -109,10 +109,14 @@ LAMBDA = Target("3.13", ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "many
 THIS_MACHINE = Target(f"{sys.version_info.major}.{sys.version_info.minor}")
 
 PROCESS = {
-    # What every function's process starts with: large pieces of memory go back to the kernel when
-    # they are freed. glibc else learns to keep up to 64 MB of them, on top of the next photo's
-    # (`python -m benchmarks.hostile_images`: 316 MB at most, 282 with this).
+    # What every function's process starts with: pieces of memory of 4 MB and more go back to the
+    # kernel when they are freed. glibc else learns to keep up to 64 MB of them, on top of the next
+    # photo's (`python -m benchmarks.hostile_images`: 316 MB at most, 287 with this).
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    # Of what else is freed 16 MB are kept: by setting the one above glibc stops to learn this one,
+    # too, and would give back all but 128 KB after every photo, only to ask for it again
+    # (decision 41: 600 page faults for a JPEG of 2 megapixels, 2,900 for an undrafted one).
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
     # Pillow warns of each odd EXIF entry: 450 KB of them would be 7 MB of a log that is paid for.
     "PYTHONWARNINGS": "ignore::UserWarning",
 }
