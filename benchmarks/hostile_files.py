@@ -10,12 +10,16 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.images import icc
+from tests.images.make import exif_of_one_tag, many_tables_webp
 
 MB = 1024 * 1024
 MOST = 50 * MB
@@ -52,6 +56,7 @@ def _files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield from _photos()
     yield from _bombs()
     yield from _padded()
+    yield from _costly()
     yield from _random_bytes()
 
 
@@ -60,9 +65,14 @@ def _photos() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "photo-baseline.jpg", lambda: _encode(_noisy(8000, 5000), "JPEG", quality=93)
     yield "photo-progressive.jpg", lambda: _encode(_noisy(8000, 5000), "JPEG", progressive=True)
     yield "photo.png", lambda: _encode(_noisy(4700, 3500), "PNG", compress_level=1)
-    yield "photo.webp", lambda: _encode(_noisy(4200, 2600), "WEBP", quality=80, method=0)
     yield "photo.gif", lambda: _encode(_noisy(6000, 4000).quantize(64), "GIF")
-    yield "photo.avif", lambda: _encode(_noisy(3900, 2600), "AVIF", speed=10)
+    for quality in (80, 100):
+        yield f"photo-{quality}.webp", partial(_twelve_megapixels, "WEBP", quality, method=0)
+        for sampling in ("4:2:0", "4:4:4"):
+            yield (
+                f"photo-{quality}-{sampling.replace(':', '')}.avif",
+                partial(_twelve_megapixels, "AVIF", quality, speed=10, subsampling=sampling),
+            )
 
 
 def _bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -76,8 +86,8 @@ def _bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "bomb-16bit.png", _png(4600, 4600, 6, bits=16)
     flat = {
         "jpg": ((6300, 6300), (65_500, 610), (65_500, 447), (65_500, 65_500)),
-        "webp": ((3300, 3400), (16_383, 690), (16_383, 2400)),
-        "avif": ((3200, 3250), (16_384, 635), (32_768, 1200)),
+        "webp": ((3650, 3665), (16_383, 816), (16_383, 2400)),
+        "avif": ((3750, 3753), (32_768, 429), (32_768, 1200)),
     }
     forms = {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
     for suffix, shapes in flat.items():
@@ -88,8 +98,24 @@ def _bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
                         f"bomb-{width}x{height}-{mode}.{suffix}",
                         _flat(mode, width, height, forms[suffix]),
                     )
-    yield "bomb-4:4:4.avif", _flat("RGBA", 3200, 3250, "AVIF", subsampling="4:4:4")
-    yield "bomb-lossless.webp", _flat("RGBA", 3300, 3400, "WEBP", lossless=True)
+    # The most pixels of other kinds that are let through.
+    for mode, width, height, sampling in (
+        ("L", 6300, 6300, "4:0:0"),
+        ("RGB", 4360, 4365, "4:2:0"),
+        ("RGB", 4240, 4240, "4:2:2"),
+        ("RGB", 4020, 4025, "4:4:4"),
+        ("RGBA", 3525, 3530, "4:4:4"),
+    ):
+        name = f"bomb-{mode}-{sampling.replace(':', '')}.avif"
+        yield name, _flat(mode, width, height, "AVIF", subsampling=sampling)
+    for name in ("deep", "grain", "lying"):
+        yield f"{name}.avif", (_tests() / "hostile" / f"{name}.avif").read_bytes
+    for mode in ("RGB", "RGBA"):
+        yield f"bomb-lossless-{mode}.webp", _flat(mode, 3650, 3665, "WEBP", lossless=True)
+        frames = [Image.new(mode, (3650, 3665), number) for number in (1, 2)]
+        options = {"save_all": True, "append_images": frames[1:], "method": 0}
+        yield f"bomb-animated-{mode}.webp", partial(_encode, frames[0], "WEBP", **options)
+    yield "many-tables.webp", many_tables_webp
     for mode, width in (("RGB", 5200), ("CMYK", 4600), ("L", 6300)):
         yield (
             f"bomb-progressive-{mode}.jpg",
@@ -98,7 +124,6 @@ def _bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     progressive = _flat("L", 6300, 6300, "JPEG", progressive=True)
     for count in (5_200_000, 90):
         yield f"scans-{count}.jpg", _scans(progressive, count)
-    yield "lying.avif", (_tests() / "hostile" / "lying.avif").read_bytes
     for form in ("GIF", "WEBP", "PNG", "AVIF"):
         yield f"animated.{form.lower()}", _animated(form)
 
@@ -145,11 +170,58 @@ def _padded() -> Iterator[tuple[str, Callable[[], bytes]]]:
     start = gif.index(b",\0\0\0\0")
     yield "comments.gif", _inserted(gif, start, comment, (MOST - len(gif)) // len(comment))
     yield "comments-empty.gif", _inserted(gif, start, b"\x21\xfe\0", 10_000_000)
+    twelve = _flat("RGB", 4032, 3024, "WEBP")
     for kind in (b"XMP ", b"EXIF", b"ICCP", b"JUNK"):
-        yield f"{kind.decode().strip().lower()}.webp", _webp_with(kind, 49 * MB)
+        name = kind.decode().strip().lower()
+        yield f"{name}.webp", _webp_with(kind, bytes(49 * MB))
+        # The most that is let through, with few pixels and with many.
+        yield f"{name}-small.webp", _webp_with(kind, bytes(32_300_000))
+        yield f"{name}-large.webp", _webp_with(kind, bytes(4_700_000), twelve, (4032, 3024))
     box = struct.pack(">I4s", 49 * MB, b"free").ljust(49 * MB, b"\0")
     avif = _small("rgb.avif")
     yield "free.avif", _inserted(avif, int.from_bytes(avif[:4], "big"), box, 1)
+
+
+def _costly() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Profiles and EXIF that take more than their bytes."""
+    large, small = _flat("RGB", 65_500, 610, "JPEG"), _flat("RGB", 64, 64, "JPEG")
+    profiles = {
+        "table": partial(icc.large_table, 136),
+        "program": partial(icc.display_p3_with_program, 1000, 1000),
+    }
+    for name, make in profiles.items():
+        yield f"icc-{name}-large.jpg", partial(_jpeg_with_profile, large, make)
+        yield f"icc-{name}-small.jpg", partial(_jpeg_with_profile, small, make)
+    for size in (40 * MB, 32_300_000):
+        yield f"exif-values-{size}.webp", _webp_with(b"EXIF", exif_of_one_tag(size)[6:])
+    plain = Image.new("RGB", (64, 64))
+    yield "exif-values.png", partial(_encode, plain, "PNG", exif=exif_of_one_tag(8_000_000))
+    for count in (16, 120):
+        yield f"exif-values-{count}.jpg", partial(_jpeg_with_exif, count)
+
+
+def _jpeg_with_profile(make: Callable[[], bytes], profile: Callable[[], bytes]) -> bytes:
+    data, whole = make(), profile()
+    pieces = [whole[at : at + 65_519] for at in range(0, len(whole), 65_519)]
+    segments = b"".join(
+        struct.pack(">HH12sBB", 0xFFE2, 16 + len(piece), b"ICC_PROFILE", number, len(pieces))
+        + piece
+        for number, piece in enumerate(pieces, 1)
+    )
+    return data[:2] + segments + data[2:]
+
+
+def _jpeg_with_exif(count: int) -> bytes:
+    """EXIF in so many segments, whose resolution's unit is all of its bytes."""
+    data, room = _flat("RGB", 64, 64, "JPEG")(), 65_000
+    exif = exif_of_one_tag(count * room - 100)[6:]
+    tag = struct.pack("<H", 0x0112)
+    exif = exif.replace(tag, struct.pack("<H", 0x0128), 1)
+    pieces = [exif[at : at + room] for at in range(0, len(exif), room)]
+    segments = b"".join(
+        struct.pack(">HH6s", 0xFFE1, 8 + len(piece), b"Exif") + piece for piece in pieces
+    )
+    return data[:2] + segments + data[20:]  # without JFIF, whose resolution would do
 
 
 def _random_bytes() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -179,6 +251,11 @@ def _noisy(width: int, height: int) -> Image.Image:
     image = Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC)
     noise = _random.integers(0, 12, (height, width, 1), np.uint8)
     return Image.fromarray(np.minimum(np.asarray(image), 243) + noise)
+
+
+def _twelve_megapixels(form: str, quality: int, **options: Any) -> bytes:
+    """What most phones take, encoded anew."""
+    return _encode(_noisy(4032, 3024), form, quality=quality, **options)
 
 
 def _encode(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -246,19 +323,25 @@ def _gif(width: int, height: int) -> Callable[[], bytes]:
     return make
 
 
-def _webp_with(kind: bytes, length: int) -> Callable[[], bytes]:
-    """A small photo in the extended form, with one large chunk of a kind."""
+def _webp_with(
+    kind: bytes,
+    content: bytes,
+    make: Callable[[], bytes] | None = None,
+    size: tuple[int, int] = (120, 90),
+) -> Callable[[], bytes]:
+    """A photo (of tests/images, unless another is made) in the extended form, with one large
+    chunk of a kind."""
 
-    def make() -> bytes:
-        image = _small("rgb.webp")[12:]
+    def extended() -> bytes:
+        image = (make() if make else _small("rgb.webp"))[12:]
         flags = {b"XMP ": 4, b"EXIF": 8, b"ICCP": 32}.get(kind, 0)
-        extended = struct.pack("<4sIB3x", b"VP8X", 10, flags)
-        extended += (119).to_bytes(3, "little") + (89).to_bytes(3, "little")
-        large = struct.pack("<4sI", kind, length) + bytes(length)
-        body = b"WEBP" + extended + (large + image if kind == b"ICCP" else image + large)
+        head = struct.pack("<4sIB3x", b"VP8X", 10, flags)
+        head += b"".join((side - 1).to_bytes(3, "little") for side in size)
+        large = struct.pack("<4sI", kind, len(content)) + content
+        body = b"WEBP" + head + (large + image if kind == b"ICCP" else image + large)
         return struct.pack("<4sI", b"RIFF", len(body)) + body
 
-    return make
+    return extended
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small ICC profiles (version 2.4, ICC.1:2001-04), written by hand: nobody's copyright."""
+"""ICC profiles (version 2.4, ICC.1:2001-04), written by hand: nobody's copyright."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def _profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, b
     return header.ljust(128, b"\0") + table + body
 
 
-def _rgb(red: bytes, green: bytes, blue: bytes, curve: bytes) -> bytes:
+def _rgb(red: bytes, green: bytes, blue: bytes, curve: bytes, **more: bytes) -> bytes:
     tags = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
     tags |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    tags |= {name.encode(): data for name, data in more.items()}
     return _profile(b"mntr", b"RGB ", b"XYZ ", tags)
 
 
@@ -60,12 +61,13 @@ SRGB = _rgb(
     _xyz(0.14307, 0.06061, 0.71410),
     _SRGB_CURVE,
 )
-DISPLAY_P3 = _rgb(
+_P3 = (
     _xyz(0.51512, 0.24120, -0.00105),
     _xyz(0.29198, 0.69225, 0.04189),
     _xyz(0.15710, 0.06657, 0.78407),
     _SRGB_CURVE,
 )
+DISPLAY_P3 = _rgb(*_P3)
 LINEAR_GREY = _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": _gamma(1.0)})
 
 
@@ -84,3 +86,30 @@ def _inks() -> bytes:
 
 
 INKS = _inks()
+
+
+def display_p3_with_program(elements: int, segments: int) -> bytes:
+    """Display P3 which tells its colours a second time (D2B0), by a program that makes all black.
+
+    A run of it goes through `elements` curves of so many segments.
+    """
+    breaks = b"".join(struct.pack(">f", number / segments) for number in range(1, segments))
+    segment = b"parf" + bytes(8) + struct.pack(">4f", 1, 0, 0, 0)  # (0 x + 0)^1 + 0
+    curve = b"curf" + bytes(4) + struct.pack(">HH", segments, 0) + breaks + segments * segment
+    curves = b"cvst" + bytes(4) + struct.pack(">HH", 3, 3)
+    curves += 3 * struct.pack(">II", 36, len(curve)) + curve
+    program = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, elements)
+    program += elements * struct.pack(">II", 16 + 8 * elements, len(curves)) + curves
+    return _rgb(*_P3, D2B0=program)
+
+
+def large_table(side: int) -> bytes:
+    """An RGB profile whose colours are a table of side^3 bytes three times; it makes all grey."""
+    curve = b"para" + bytes(8) + _fixed(1)
+    size = bytes((side, side, side)).ljust(16, b"\0")
+    table = size + b"\1\0\0\0" + b"\x80" * (3 * side**3)
+    table += bytes(-len(table) % 4)
+    curves = 32 + 3 * len(curve)
+    data = b"mAB " + bytes(4) + b"\3\3\0\0"
+    data += struct.pack(">5I", 32, 0, 0, curves, curves + len(table))
+    return _profile(b"mntr", b"RGB ", b"Lab ", {b"A2B0": data + 3 * curve + table + 3 * curve})

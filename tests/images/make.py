@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +25,12 @@ ORIENTATION = 0x0112
 
 
 def main() -> None:
-    """Write the photos, then the golden array of each as a PNG, for people to look at, too."""
+    """Write the photos, then the golden array of each as a PNG, for people to look at, too.
+
+    hostile/deep.avif and grain.avif are by libavif's avifenc, from one colour of 3400x3410 and
+    4360x4365 pixels, with `-d 10 -y 444` and `-d 8 -y 420 -a film-grain-test=1`: Pillow writes
+    neither ten bits nor grain.
+    """
     make_photos(HERE)
     (HERE / "hostile" / "lying.avif").write_bytes(lying_avif())
     photos = sorted(path for path in HERE.iterdir() if path.suffix in SUFFIXES)
@@ -83,6 +89,77 @@ def lying_avif() -> bytes:
     file = BytesIO()
     Image.new("L", (13_500, 13_500)).save(file, "AVIF", speed=10, quality=1)
     return file.getvalue().replace(true, said)
+
+
+def exif_of_one_tag(size: int) -> bytes:
+    """EXIF whose orientation is so many bytes of fractions."""
+    entry = struct.pack("<HHII", ORIENTATION, 5, size // 8, 26)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + b"\3" * size
+
+
+def many_tables_webp() -> bytes:
+    """A lossless WebP of 1024x1024 pixels, 295 KB, with 65,536 sets of Huffman tables.
+
+    One for each 4x4 pixels, which libwebp builds all at once: 382 MB. By the WebP Lossless
+    Bitstream Specification (RFC 9649, section 3); names are its own.
+    """
+    stream = _Bits()
+    put = stream.put
+    for value, bits in ((0x2F, 8), (1023, 14), (1023, 14), (1, 1), (0, 3)):  # signature to version
+        put(value, bits)
+    put(0, 1)  # no transform
+    put(0, 1)  # no color cache
+    put(1, 1)  # meta prefix codes: an entropy image tells the set of each block
+    put(0, 3)  # a block is 4x4
+    put(0, 1)  # the entropy image has no color cache
+    _put_all_bytes(put, 256 + 24)  # green and lengths
+    _put_all_bytes(put, 256)  # red
+    for _ in range(3):  # blue, alpha, distance
+        _put_one_symbol(put)
+    for number in range(65_536):  # its pixels: the set's number in red and green
+        put(_reversed(number & 255), 8)
+        put(_reversed(number >> 8), 8)
+    for _ in range(65_536 * 5):
+        _put_one_symbol(put)
+    data = stream.to_bytes()
+    return struct.pack("<4sI4s4sI", b"RIFF", 12 + len(data), b"WEBP", b"VP8L", len(data)) + data
+
+
+class _Bits:
+    """A stream of bits, the least significant of each byte first."""
+
+    def __init__(self) -> None:
+        self._bits: list[str] = []
+
+    def put(self, value: int, count: int) -> None:
+        self._bits.append(f"{value:0{count}b}"[::-1])
+
+    def to_bytes(self) -> bytes:
+        """All of it, filled up with zeros to an even count of bytes."""
+        bits = "".join(self._bits)
+        count = (len(bits) + 15) // 16 * 2
+        return int(bits[::-1], 2).to_bytes(count, "little")
+
+
+def _put_one_symbol(put: Callable[[int, int], None]) -> None:
+    """A simple code: one symbol, of one bit, 0; each use of it takes no bit."""
+    put(0b0001, 4)
+
+
+def _put_all_bytes(put: Callable[[int, int], None], alphabet: int) -> None:
+    """A code of eight bits for each of 256 symbols; what the alphabet has besides has none."""
+    put(0, 1)  # a normal code
+    order = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8)  # kCodeLengthCodeOrder
+    put(len(order) - 4, 4)
+    for length in order:
+        put(1 if length in {0, 8} else 0, 3)  # one bit for "0", one for "8"
+    put(0, 1)  # lengths of the whole alphabet follow
+    for symbol in range(alphabet):
+        put(1 if symbol < 256 else 0, 1)
+
+
+def _reversed(byte: int) -> int:
+    return int(f"{byte:08b}"[::-1], 2)
 
 
 def png16(pixels: np.ndarray) -> bytes:

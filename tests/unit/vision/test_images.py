@@ -6,9 +6,12 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +21,11 @@ from PIL import Image
 from PIL import __version__ as pillow_version
 
 from advisor.errors import UnreadableImageError
-from advisor.vision import guards, images
+from advisor.vision import colours, guards, images
 from advisor.vision.images import PREPROCESSING_ID, SIZE, decode, image_id, read_file
 from infra.layers import PROCESS
 from tests.images import icc
-from tests.images.make import SUFFIXES, png_chunk
+from tests.images.make import SUFFIXES, exif_of_one_tag, many_tables_webp, png_chunk
 
 PHOTOS = Path(__file__).parents[2] / "images"
 GOLDEN = PHOTOS / "golden"
@@ -113,6 +116,41 @@ def test_a_profile_that_does_not_fit_changes_no_pixel(profile: bytes) -> None:
     )
 
 
+def test_a_program_in_a_profile_is_not_run() -> None:
+    """It could be of any length; this short one would make all black."""
+    colour = Image.new("RGB", (20, 20), (200, 100, 50))
+    program = icc.display_p3_with_program(elements=1, segments=2)
+    told, plain = (
+        decode(encode(colour, "PNG", icc_profile=profile)) for profile in (program, icc.DISPLAY_P3)
+    )
+    assert np.array_equal(told, plain)
+    assert plain.any()
+
+
+@pytest.mark.parametrize(("side", "expected"), [(136, 7), (141, 90)])
+def test_a_profile_of_more_than_8_mib_changes_no_pixel(side: int, expected: int) -> None:
+    """A smaller one of one table, that makes all colours one grey, does."""
+    webp = encode(Image.new("RGB", (20, 20), (90, 90, 90)), "WEBP", lossless=True)
+    changed = with_profile(webp, icc.large_table(side))
+    assert (decode(changed) == expected).all()
+
+
+def with_profile(webp: bytes, profile: bytes) -> bytes:
+    chunk = struct.pack("<4sI", b"ICCP", len(profile)) + profile + bytes(len(profile) % 2)
+    data = bytearray(extended_webp((20, 20), chunk + webp[12:]))
+    data[20] = 0x20
+    return bytes(data)
+
+
+def test_large_profiles_are_not_kept() -> None:
+    colours._kept_transform.cache_clear()
+    image = Image.new("RGB", (2, 2))
+    colours.to_srgb(image, icc.large_table(72))
+    assert colours._kept_transform.cache_info().currsize == 0
+    colours.to_srgb(image, icc.DISPLAY_P3)
+    assert colours._kept_transform.cache_info().currsize == 1
+
+
 def test_a_large_jpeg_is_drafted_to_nearly_the_same_pixels() -> None:
     whole = Image.open(BytesIO(read("large.jpg"))).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     assert np.abs(decode(read("large.jpg")).astype(int) - np.asarray(whole)).mean() < 1.5
@@ -138,6 +176,29 @@ def test_orients_as_pillow_itself_does(orientation: int) -> None:
 def test_broken_exif_counts_as_none() -> None:
     data = encode(Image.open(PHOTOS / "rgb.png"), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert decode(data).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_an_orientation_of_a_million_values_is_none_and_not_read(form: str) -> None:
+    """Pillow would make an object of each: 300 bytes for one of eight."""
+    scene = Image.open(PHOTOS / "rgb.png")
+    data = encode(scene, form, exif=exif_of_one_tag(8_000_000))
+    tracemalloc.start()
+    try:
+        pixels = decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(pixels, decode(encode(scene, form)))
+
+
+def test_refuses_a_jpeg_of_much_more_exif_than_a_camera_writes() -> None:
+    """Pillow reads the resolution when it opens it."""
+    data = read("rgb.jpg")
+    exif = b"\xff\xe1\x40\x08Exif\0\0".ljust(0x400A, b"\0")
+    decode(data[:2] + guards.MAX_EXIFS * exif + data[2:])
+    with pytest.raises(UnreadableImageError, match=r"EXIF in 17 segments; at most 16 are read"):
+        decode(data[:2] + (guards.MAX_EXIFS + 1) * exif + data[2:])
 
 
 def test_puts_transparent_parts_on_white() -> None:
@@ -196,17 +257,69 @@ def test_refuses_a_webp_of_too_many_pixels_before_it_is_opened(
         decode(bytes(data))
 
 
+def test_refuses_a_png_in_colour_that_would_take_too_much_memory() -> None:
+    decode(encode(Image.new("L", (9000, 4400)), "PNG"))  # as grey it is small enough
+    data = encode(Image.new("RGB", (9000, 4400)), "PNG") + bytes(15_000_000)
+    with pytest.raises(UnreadableImageError, match=r"PNG of 9000x4400.*at most 162 MB"):
+        decode(data)
+
+
 @pytest.mark.parametrize(
-    ("width", "height", "form"), [(9000, 4400, "PNG"), (5000, 3000, "WEBP"), (5000, 4000, "AVIF")]
+    ("form", "mode", "options"),
+    [
+        ("WEBP", "RGB", {"method": 0}),
+        ("WEBP", "RGBA", {"method": 0}),
+        ("WEBP", "RGBA", {"method": 0, "lossless": True}),
+        ("AVIF", "RGB", {"speed": 10}),
+        ("AVIF", "RGBA", {"speed": 10}),
+        ("AVIF", "RGB", {"speed": 10, "subsampling": "4:4:4"}),
+    ],
 )
-def test_refuses_what_would_take_too_much_memory(width: int, height: int, form: str) -> None:
-    options = {"speed": 10} if form == "AVIF" else {}
-    data = encode(Image.new("L", (width, height)), form, **options)
-    if form == "PNG":  # as grey it is small enough
-        decode(data)
-        data = encode(Image.new("RGB", (width, height)), form) + bytes(15_000_000)
-    with pytest.raises(UnreadableImageError, match=rf"{form} of {width}x{height}.*at most 170 MB"):
-        decode(data)
+def test_reads_a_photo_of_12_megapixels_of_any_kind_and_refuses_one_of_21(
+    form: str, mode: str, options: dict[str, Any]
+) -> None:
+    """Nearly every phone takes 4032x3024, and apps and shops encode that anew."""
+    decode(encode(Image.new(mode, (4032, 3024), 9), form, **options))
+    with pytest.raises(UnreadableImageError, match=rf"{form} of 5300x4000.*at most 162 MB"):
+        decode(encode(Image.new(mode, (5300, 4000), 9), form, **options))
+
+
+def test_an_avif_takes_by_its_samples_what_its_header_says() -> None:
+    """4:2:0 of eight bits is read where 4:4:4 or ten bits are not."""
+    grey = encode(Image.new("L", (6300, 6300), 9), "AVIF", speed=10)
+    decode(grey)
+    half = encode(Image.new("RGB", (4600, 4000), 9), "AVIF", speed=10)
+    decode(half)
+    full = encode(Image.new("RGB", (4600, 4000), 9), "AVIF", speed=10, subsampling="4:4:4")
+    deep = (PHOTOS / "hostile" / "deep.avif").read_bytes()
+    decode(deep)
+    deep = deep.replace(struct.pack(">II", 3400, 3410), struct.pack(">II", 4600, 4000))
+    end = int.from_bytes(half[:4], "big")
+    late = half[:end] + struct.pack(">I4s", 70_000, b"free").ljust(70_000, b"\0") + half[end:]
+    for data, needed in ((full, 184), (deep, 239), (late, 239)):
+        with pytest.raises(
+            UnreadableImageError, match=rf"AVIF of 4600x4000 .* would take {needed} MB"
+        ):
+            decode(data)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("said", [(100, 100), (16_000, 2_000), (3001, 2000), (3000, 1999)])
+def test_refuses_a_webp_whose_container_lies_of_its_size(
+    said: tuple[int, int], lossless: bool
+) -> None:
+    """libwebp goes by the container, and sees what is in it when it is opened."""
+    data = encode(Image.new("RGBA", (3000, 2000), 9), "WEBP", lossless=lossless, method=0)
+    stream = data[data.index(b"VP8X") + 18 :] if b"VP8X" in data else data[12:]
+    decode(extended_webp((3000, 2000), stream))
+    with pytest.raises(UnreadableImageError, match=r"damaged header|would take"):
+        decode(extended_webp(said, stream))
+
+
+def extended_webp(size: tuple[int, int], stream: bytes) -> bytes:
+    head = struct.pack("<4sIB3x", b"VP8X", 10, 0x10)
+    head += b"".join((side - 1).to_bytes(3, "little") for side in size)
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(head + stream), b"WEBP") + head + stream
 
 
 def test_takes_a_baseline_jpeg_of_40_megapixels_but_no_such_progressive_cmyk() -> None:
@@ -215,6 +328,15 @@ def test_takes_a_baseline_jpeg_of_40_megapixels_but_no_such_progressive_cmyk() -
     decode(encode(inks, "JPEG"))
     with pytest.raises(UnreadableImageError, match=r"JPEG of 6000x4000 .* would take 19. MB"):
         decode(encode(inks, "JPEG", progressive=True))
+
+
+def test_what_a_jpeg_carries_besides_its_pixels_counts_three_times() -> None:
+    """The file has it, Pillow keeps it, and joins it."""
+    data = encode(Image.new("RGB", (65_500, 600)), "JPEG")  # too low to be drafted
+    decode(data)
+    segments = 30 * (b"\xff\xe2\xff\xff" + bytes(65_533))
+    with pytest.raises(UnreadableImageError, match=r"JPEG of 65500x600 .* would take 16. MB"):
+        decode(data[:2] + segments + data[2:])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -262,7 +384,7 @@ def test_a_function_prints_no_line_for_each_odd_entry_of_a_photo() -> None:
     assert printed["function"] == 0
 
 
-LYING = """
+HOSTILE = """
 import sys
 from resource import RLIMIT_DATA, getrlimit
 from advisor.errors import UnreadableImageError
@@ -276,13 +398,23 @@ except UnreadableImageError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's limit is Linux's")
-def test_an_avif_that_lies_of_its_size_is_refused_the_memory() -> None:
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        ((PHOTOS / "hostile" / "lying.avif").read_bytes, "damaged AVIF of 100x100 pixels"),
+        ((PHOTOS / "hostile" / "grain.avif").read_bytes, "AVIF of 767 bytes, takes more than"),
+        (many_tables_webp, "damaged WEBP of 1024x1024 pixels"),
+    ],
+    ids=["a stream larger than its container says", "grain", "many Huffman tables"],
+)
+def test_what_takes_more_memory_than_its_header_says_is_refused_it(
+    make: Callable[[], bytes], said: str
+) -> None:
     """In a process of its own, where no memory freed before can be had again."""
-    lie = (PHOTOS / "hostile" / "lying.avif").read_bytes()
     child = subprocess.run(
-        [sys.executable, "-c", LYING], input=lie, capture_output=True, check=False
+        [sys.executable, "-c", HOSTILE], input=make(), capture_output=True, check=False
     )
-    assert child.stdout.startswith(b"damaged AVIF of 100x100 pixels"), child.stderr[-2000:]
+    assert child.stdout.decode().startswith(said), child.stderr[-2000:]
     assert child.stdout.endswith(b" True\n")
 
 

@@ -6,6 +6,7 @@ all, measured on hostile files by `python -m benchmarks.hostile_images`.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,19 +23,35 @@ from advisor.errors import UnreadableImageError
 
 MAX_BYTES: Final = 50 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
-MAX_MEMORY: Final = 170_000_000
+MAX_MEMORY: Final = 162_000_000  # the pixels of 40 MP, and 2 MB
 MAX_SIDE_BYTES: Final = 8 * 1024 * 1024
 MAX_READS: Final = 200_000  # a PNG of 50 MB in libpng's pieces of 8 KB takes 26,000
+# A camera writes one, of 64 KB at most; Pillow joins them, and takes 38 times that to read one tag.
+MAX_EXIFS: Final = 16
 MAX_SCANS: Final = 100  # programs write some ten; each takes up to 25 ms, be it of ten bytes
 
-# Measured: bytes held for a pixel while it is decoded, and for a byte of the file.
-_WEBP: Final = (15, 5)
-_AVIF: Final = (16, 2)
+# Measured (docs/decisions/0018-photo-formats.md): bytes held for a pixel while it is decoded, and
+# for a byte of the file. Every WebP, lossy or not, is decoded onto two canvases of four bytes a
+# pixel, of which Pillow makes a copy; the decoder has a copy of the file, and Pillow one of what an
+# extended file has besides pixels.
+_WEBP_PIXEL: Final = 12.1
+_WEBP_BYTE: Final = 2
+_WEBP_OPENING: Final = 5  # times the file, before a pixel is there
+# An AVIF's planes, and twice (in libavif and as Pillow's copy) what they become.
+_AVIF_BYTE: Final = 1
+_AVIF_REST: Final = 1
+_AVIF_HEAD: Final = 65_536  # a camera's says all within 1,000 bytes; else the worst is assumed
+# What tells how a stream within an AVIF is coded, and its bits there: (AV1-ISOBMFF, 2.3.3).
+_AV1C: Final = re.compile(rb"av1C\x81.(.)", re.DOTALL)
+_DEEP, _GREY, _HALF_ACROSS, _HALF_DOWN = 0x40, 0x10, 0x08, 0x04
+_WORST: Final = _DEEP
 # Other formats: a pixel is four bytes in Pillow, unless it is of one of these modes. The text
 # that a PNG may carry is kept, too.
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 _PNG_OR_GIF_COPIES: Final = 2
+_JPEG: Final = b"\xff\xd8"
 _SCAN: Final = b"\xff\xda"  # a JPEG's marker
+_EXIF: Final = b"Exif\0\0"  # and what its EXIF begins with
 
 _LIMITING = threading.Lock()  # a limit belongs to the process
 
@@ -74,14 +91,15 @@ class MeteredFile(BytesIO):
 def photo_file(data: bytes) -> BytesIO:
     """The bytes as a file that Pillow can open without harm.
 
-    Raises: UnreadableImageError for a WebP of too many pixels: opening it would already take
-        memory for all of them.
+    Raises: UnreadableImageError for a WebP of too many pixels, or a JPEG of too much EXIF: opening
+        it would already take memory for all of them.
     """
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if _is_webp(data):
         if size := webp_size(data[:30]):
             check_size("WEBP", size, data)
-            _check_memory("WEBP", size, data, _held(_WEBP, size[0] * size[1], data))
+            _check_memory("WEBP", size, data, _webp_needs(size[0] * size[1], data))
     elif not is_avif(data):
+        _check_exifs(data)
         return MeteredFile(data)
     return BytesIO(data)  # WebP and AVIF are read whole, at once
 
@@ -108,11 +126,13 @@ def check_memory(image: Image.Image, size: tuple[int, int], data: bytes) -> None
     form = image.format or ""
     if isinstance(image, JpegImageFile):
         scale = image.decoderconfig[0] if image.decoderconfig else 1
-        needed = int(pixels * (4 + _coefficient_bytes(image, data) * scale**2)) + len(data)
+        sides = sum(len(side) for _, side in image.applist)  # EXIF and profiles are joined, too
+        pixel = 4 + _coefficient_bytes(image, data) * scale**2
+        needed = int(pixel * pixels) + len(data) + 2 * sides
     elif form == "WEBP":
-        needed = _held(_WEBP, pixels, data)
+        needed = _webp_needs(pixels, data)
     elif form == "AVIF":
-        needed = _held(_AVIF, pixels, data)
+        needed = _held((_avif_pixel(image.mode, data), _AVIF_BYTE), pixels, data)
     else:
         needed = _held((_PIXEL_BYTES.get(image.mode, 4), _PNG_OR_GIF_COPIES), pixels, data)
     _check_memory(form, size, data, needed)
@@ -136,13 +156,15 @@ def check_scans(image: Image.Image, size: tuple[int, int], data: bytes) -> None:
 
 @contextmanager
 def bounded_memory(data: bytes) -> Iterator[None]:
-    """Let the process have at most MAX_MEMORY more while an AVIF is read; others are as they say.
+    """Let the process have at most MAX_MEMORY more while a file is read that may need any amount.
 
     An AVIF names its size twice. Pillow's decoder believes the container, then decodes the
-    stream inside: 1,287 bytes that say 100x100 took 205 MB for 12000x12000. Only the kernel
-    stops it, and can do so on Linux alone; what is refused memory fails as any damaged photo.
+    stream inside: 1,287 bytes that say 100x100 took 205 MB for 12000x12000. A lossless WebP (or
+    a lossy one's alpha) brings its own Huffman tables: 295 KB of 1024x1024 pixels with a set of
+    them for each 4x4 took 382 MB. Only the kernel stops them, and can do so on Linux alone; what
+    is refused memory fails as any damaged photo.
     """
-    if sys.platform != "linux" or not is_avif(data):
+    if sys.platform != "linux" or not (is_avif(data) or (_is_webp(data) and _has_tables(data))):
         yield
         return
     import resource  # noqa: PLC0415 (not everywhere)
@@ -157,8 +179,10 @@ def bounded_memory(data: bytes) -> Iterator[None]:
             yield
         except MemoryError as error:
             most = f"{MAX_MEMORY // 10**6} MB of memory"
+            form = "WEBP" if _is_webp(data) else "AVIF"
             raise UnreadableImageError(
-                f"an AVIF that takes more than {most} to decode", reason="too much memory"
+                f"{form} of {len(data)} bytes, takes more than {most} to decode",
+                reason="too much memory",
             ) from error
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
@@ -183,8 +207,46 @@ def _check_memory(form: str, size: tuple[int, int], data: bytes, needed: int) ->
         )
 
 
-def _held(costs: tuple[int, int], pixels: int, data: bytes) -> int:
-    return costs[0] * pixels + costs[1] * len(data)
+def _check_exifs(data: bytes) -> None:
+    if data[:2] == _JPEG and data.count(_EXIF) > MAX_EXIFS:
+        raise UnreadableImageError(
+            f"a JPEG of {len(data)} bytes, with EXIF in {data.count(_EXIF)} segments; at most"
+            f" {MAX_EXIFS} are read",
+            reason="too much besides",
+        )
+
+
+def _held(costs: tuple[float, int], pixels: int, data: bytes) -> int:
+    return int(costs[0] * pixels) + costs[1] * len(data)
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def _has_tables(data: bytes) -> bool:
+    """Whether a WebP has a lossless part; true of some that have none, too."""
+    return b"VP8L" in data or b"ALPH" in data
+
+
+def _webp_needs(pixels: int, data: bytes) -> int:
+    a_byte = _WEBP_BYTE + (data[12:16] == b"VP8X")
+    return max(_held((_WEBP_PIXEL, a_byte), pixels, data), _WEBP_OPENING * len(data))
+
+
+def _avif_pixel(mode: str, data: bytes) -> float:
+    """Bytes held for a pixel of an AVIF that is opened with this mode, by what its header says."""
+    found = [match[0] for match in _AV1C.findall(data, 0, _AVIF_HEAD)] or [_WORST]
+    sample = 2 if any(flags & _DEEP for flags in found) else 1
+    chroma = max(_chroma(flags) for flags in found)  # the alpha's stream has none
+    return sample * (1 + chroma + (mode == "RGBA")) + 2 * len(mode) + _AVIF_REST
+
+
+def _chroma(flags: int) -> float:
+    """Samples of colour for a pixel: none, or two in each 1x1, 2x1, 1x2 or 2x2 of them."""
+    if flags & _GREY:
+        return 0
+    return 2 / ((2 if flags & _HALF_ACROSS else 1) * (2 if flags & _HALF_DOWN else 1))
 
 
 def _coefficient_bytes(image: JpegImageFile, data: bytes) -> float:

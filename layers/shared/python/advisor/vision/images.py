@@ -53,6 +53,8 @@ ALLOWED_FORMATS: Final = tuple(
         AvifImagePlugin.AvifImageFile,
     )
 )
+# Each further thread takes memory: a photo would be read on one machine and refused on another.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-srgb-v2/pillow-{pillow_version}"
 
 # A draft (the JPEG decoder's own down-scaling) of twice the size costs a third of the whole
@@ -61,6 +63,7 @@ _DRAFT_SIZE = (2 * SIZE, 2 * SIZE)
 _BAND_PIXELS = 1_000_000  # what most drafted JPEGs have
 # What phones write; docs/decisions/0018-photo-formats.md tells why it is not read.
 _HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypheim", b"ftyphevc", b"ftypmif1"})
+_ONE_VALUE = 8  # bytes, of EXIF's largest type of number
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -153,8 +156,11 @@ def _square(image: Image.Image) -> Image.Image:
     else:
         image.load()  # what a PNG says after its pixels counts, too
         pixels = image
-    scaled = to_srgb(_scale(pixels), image.info.get("icc_profile", b""))
+    scaled = _scale(pixels)
+    del pixels
     upright = _UPRIGHT.get(_orientation(image))
+    image.close()  # lets its pixels go: a profile may take 50 MB, too
+    scaled = to_srgb(scaled, image.info.get("icc_profile", b""))
     return scaled.transpose(upright) if upright is not None else scaled  # of 224x224: cheap
 
 
@@ -215,10 +221,15 @@ def _flat(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where the photo has none.
 
-    EXIF data that cannot be read counts as none, as in every browser: the pixels are sound.
+    EXIF data that cannot be read counts as none, as in every browser: the pixels are sound. So
+    does one of many values: Pillow makes a Python number of each, 1.5 GB of a WebP of 40 MB.
     """
+    tag = ExifTags.Base.Orientation
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = image.getexif()
+        if exif._info is not None and len(exif._info._tagdata.get(tag, b"")) > _ONE_VALUE:
+            return 1
+        value = exif.get(tag, 1)
     except Exception:  # the EXIF parser raises struct.error, SyntaxError, OSError, ...
         return 1
     return value if isinstance(value, int) else 1
