@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from infra.shops import SCHEDULE
 
+_MEASURING = ("validation", "test")
+# No wildcard, which would let the job read more.
+_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/[^*?$]*[^*?$/]/?")
 _INSTANCE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 
 
@@ -23,7 +26,8 @@ class TrainingSettings:
     time_limit_h: a job that takes longer is stopped. schedule: train then in any case, "" never.
     check: see then whether at least new_photos are new since the newest model, "" never.
     publish_max_p: how likely a new model's gain over the one in use may be by chance.
-    hyperparameters: flags of `python -m training.train`, as {"min-images": "50"}.
+    hyperparameters: flags of `python -m training.train`, as {"min-images": "50"}. The S3 prefixes
+    of `validation` and `test` the job may read.
     """
 
     instance: str = "ml.m5.xlarge"
@@ -35,6 +39,13 @@ class TrainingSettings:
     new_photos: int = 1000
     publish_max_p: float = 0.05
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
+
+    def measuring(self) -> Iterator[tuple[str, str]]:
+        """Bucket and prefix of the photos for validation and test, where they are told."""
+        for name in _MEASURING:
+            if uri := self.hyperparameters.get(name, ""):
+                bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+                yield bucket, prefix.rstrip("/")
 
 
 def read_training(value: object) -> TrainingSettings:
@@ -71,6 +82,12 @@ def _check(name: str, given: Any) -> None:
     fits, expected = wanted[name]
     if not fits:
         raise TrainingError(f"training.{name} is {given!r}; expected {expected}")
+    for flag in _MEASURING if name == "hyperparameters" else ():
+        if flag in given and not _PREFIX.fullmatch(given[flag]):
+            raise TrainingError(
+                f"training.hyperparameters has {flag} as {given[flag]!r}; expected "
+                "s3://BUCKET/PREFIX"
+            )
 
 
 def _whole(given: Any, least: int, most: int) -> bool:

@@ -220,6 +220,18 @@ class TrainingStack(Stack):
             (["s3:PutObject"], [f"{bucket}/{key}" for key in (*written, *kept)]),
         ):  # fmt: skip
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources))
+        for other, prefix in self._settings.measuring():
+            arn = f"arn:{self.partition}:s3:::{other}"
+            listed = {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}}
+            for action, resource, conditions in (
+                ("s3:GetObject", f"{arn}/{prefix}/*", {}),
+                ("s3:ListBucket", arn, listed),
+            ):
+                role.add_to_policy(
+                    iam.PolicyStatement(
+                        actions=[action], resources=[resource], conditions=conditions
+                    )
+                )
         self._let_the_container_run(role)
         return role
 

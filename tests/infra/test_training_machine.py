@@ -278,6 +278,31 @@ def test_the_training_job_may_touch_only_what_it_uses(aws: dict[str, Template]) 
     assert "s3:Delete" not in json.dumps(statements)
 
 
+def test_the_job_may_read_the_prefixes_that_measure_and_nothing_beside_them(
+    tmp_path: Path,
+) -> None:
+    flags = {"test": "s3://golden-photos/held-out/test/", "validation": "s3://golden-photos/v2"}
+    template = synthesize(tmp_path, training={"hyperparameters": flags})["Training"]
+    job = definition_of(template)["States"]["Train"]["Parameters"]
+    assert json.loads(job["HyperParameters"]["test"]) == flags["test"]
+    granted = [
+        statement
+        for name, one in template["Resources"].items()
+        if one["Type"] == "AWS::IAM::Policy" and name.startswith("JobRole")
+        for statement in one["Properties"]["PolicyDocument"]["Statement"]
+        if "golden-photos" in json.dumps(statement)
+    ]
+    read = json.dumps([one["Resource"] for one in granted if one["Action"] != "s3:ListBucket"])
+    assert read.count("golden-photos") == 2
+    assert ":s3:::golden-photos/held-out/test/*" in read
+    assert ":s3:::golden-photos/v2/*" in read
+    prefixes = [one["Condition"]["StringLike"]["s3:prefix"]
+                for one in granted if one["Action"] == "s3:ListBucket"]  # fmt: skip
+    assert sorted(prefixes) == [["held-out/test", "held-out/test/*"], ["v2", "v2/*"]]
+    for one in granted:
+        assert one["Action"] in {"s3:GetObject", "s3:ListBucket"}
+
+
 def test_a_failed_training_is_an_alarm_that_somebody_is_told_of(aws: dict[str, Template]) -> None:
     alarms = resources(aws["Training"], "AWS::CloudWatch::Alarm")
     assert {one["MetricName"] for one in alarms} == {"ExecutionsFailed", "ExecutionsTimedOut"}
@@ -297,6 +322,11 @@ def test_a_failed_training_is_an_alarm_that_somebody_is_told_of(aws: dict[str, T
         ({"new_photos": True}, "training.new_photos is True; expected a number"),
         ({"schedule": "weekly"}, "training.schedule is 'weekly'; expected a schedule like"),
         ({"publish_max_p": 5}, "training.publish_max_p is 5; expected 0 to 1"),
+        (
+            {"hyperparameters": {"test": "s3://*/a"}},
+            "training.hyperparameters has test as 's3://*/",
+        ),
+        ({"hyperparameters": {"test": "s3://all"}}, "training.hyperparameters has test as 's3://a"),
         ({"hyperparameters": {"seed": 1}}, "training.hyperparameters is {'seed': 1}; expected te"),
     ],
 )
