@@ -522,18 +522,52 @@ def test_any_bytes_give_an_array_or_our_error(data: bytes) -> None:
 
 
 @settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_damaged_photos_give_an_array_or_our_error(data: st.DataObject) -> None:
+    """Of each format, half the time within its header."""
+    names = st.sampled_from(NAMES)
+    damaged = bytearray(read(data.draw(names)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        kind = data.draw(st.sampled_from(["written over", "cut", "inserted", "spliced"]))
+        start = data.draw(
+            st.integers(0, min(len(damaged), data.draw(st.sampled_from([64, 10**9]))))
+        )
+        piece = data.draw(st.binary(min_size=1, max_size=8))
+        if kind == "written over":
+            damaged[start : start + len(piece)] = piece
+        elif kind == "cut":
+            del damaged[start : start + data.draw(st.integers(1, 4096))]
+        elif kind == "inserted":
+            damaged[start:start] = data.draw(st.integers(1, 64)) * piece
+        else:
+            other = read(data.draw(names))
+            damaged[start:] = other[data.draw(st.integers(0, len(other))) :]
+    assert_array_or_our_error(bytes(damaged))
+
+
+@settings(deadline=None, max_examples=100)
 @given(
-    st.sampled_from(NAMES),
-    st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=6)), min_size=1, max_size=4),
+    st.sampled_from(
+        [
+            ("RGB", icc.DISPLAY_P3),
+            ("L", icc.LINEAR_GREY),
+            ("CMYK", icc.INKS),
+            ("RGB", icc.large_table(3)),
+            ("RGB", icc.display_p3_with_program(2, 2)),
+        ]
+    ),
+    st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=6)), min_size=1, max_size=6),
 )
-def test_damaged_photos_give_an_array_or_our_error(
-    name: str, edits: list[tuple[float, bytes]]
+def test_damaged_profiles_give_rgb(
+    kind: tuple[str, bytes], edits: list[tuple[float, bytes]]
 ) -> None:
-    data = bytearray(read(name))
+    mode, profile = kind
+    damaged = bytearray(profile)
     for where, patch in edits:
-        start = int(where * len(data))
-        data[start : start + len(patch)] = patch
-    assert_array_or_our_error(bytes(data))
+        start = int(where * len(damaged))
+        damaged[start : start + len(patch)] = patch
+    shown = colours.to_srgb(Image.new(mode, (4, 4), 9), bytes(damaged))
+    assert (shown.mode, shown.size) == ("RGB", (4, 4))
 
 
 def assert_array_or_our_error(data: bytes) -> None:
