@@ -12,6 +12,7 @@ from pathlib import Path
 
 from advisor.errors import DataError
 from advisor.naming import label_of
+from advisor.vision.images import read_file
 from training.split import Side
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
@@ -61,13 +62,14 @@ class PhotoFile:
     def read(self) -> bytes:
         """Its bytes.
 
-        Raises: OSError if they cannot be read.
+        Raises: OSError if they cannot be read, UnreadableImageError if they are more than a photo
+            may have: a film of gigabytes is not read.
         """
         if self.origin and not self.path.is_file():
             from advisor.aws.prefixes import fetch  # noqa: PLC0415 (boto3, only for S3)
 
             fetch(f"{self.origin}/{self.inside}", self.path, home=self.folder.parent)
-        return self.path.read_bytes()
+        return read_file(self.path)
 
     def hash(self) -> str:
         """sha256 of its bytes, hexadecimal.

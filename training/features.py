@@ -250,6 +250,8 @@ def _make_reader(graph: bytes) -> Callable[[], Callable[[PhotoFile], Found]]:
                 data = file.read()
             except OSError as error:
                 return _unread(error)
+            except UnreadableImageError as error:  # too many bytes: none was read
+                return replace(_hash(file), reason=str(error))
             try:
                 photo = decode(data)
             except UnreadableImageError as error:

@@ -24,6 +24,7 @@ from advisor.naming import path_segment
 from advisor.vision.bundle import load_bundle
 from advisor.vision.bundle_info import INFO, REPORT
 from advisor.vision.classifier import Classifier
+from advisor.vision.guards import MAX_BYTES
 from advisor.vision.images import image_id
 from cli import classify, evaluate
 from cli import train as train_command
@@ -32,7 +33,7 @@ from training.backbones import HUB_HANDLES, Kind, local, resolve
 from training.cache import prune
 from training.calibration import Threshold
 from training.config import FROZEN, TrainingConfig
-from training.dataset import count_labels, scan
+from training.dataset import PhotoFile, count_labels, scan
 from training.evaluate import evaluate as evaluate_photos
 from training.export import cached_graph
 from training.features import FeatureCache, Found, read_photos
@@ -235,6 +236,19 @@ def test_a_photo_that_vanishes_after_it_was_found_is_skipped(
     reads, _ = read_photos([*files, gone], tiny.GRAPH.read_bytes, features, tiny.ignore)
     assert [read.row for read in reads] == [0, 1, 2, None]
     assert reads[3].reason == "cannot be read: No such file or directory"
+
+
+def test_a_file_too_large_for_a_photo_is_named_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "film.jpg"
+    with film.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    features, graph = FeatureCache(tmp_path, local(tiny.BACKBONE)), tiny.GRAPH.read_bytes()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read whole"))
+    photo = PhotoFile(folder=tmp_path, inside=film.name, label="hats")
+    reads, _ = read_photos([photo], lambda: graph, features, tiny.ignore)
+    assert reads[0].reason == f"{MAX_BYTES + 1} bytes; at most {MAX_BYTES} are read"
 
 
 def test_features_are_computed_once_for_each_content(photos: Path, tmp_path: Path) -> None:

@@ -83,6 +83,21 @@ def test_a_wide_gamut_photo_keeps_its_colours() -> None:
     assert np.abs(decode(data).astype(int) - (255, 0, 0)).max() <= 2
 
 
+def test_a_transparent_grey_photo_keeps_what_its_profile_means() -> None:
+    opaque = encode(Image.new("L", (20, 20), 55), "PNG", icc_profile=icc.LINEAR_GREY)
+    transparent = encode(Image.new("LA", (20, 20), (55, 255)), "PNG", icc_profile=icc.LINEAR_GREY)
+    assert decode(opaque).mean() > 100  # as light, by an even curve
+    assert np.array_equal(decode(transparent), decode(opaque))
+
+
+def test_the_transparent_level_of_16_bit_grey_is_white() -> None:
+    levels = np.full((1200, 900), 40 * 257, np.uint16)  # in more than one band
+    levels[:600] = 80 * 257
+    pixels = decode(encode(Image.fromarray(levels), "PNG", transparency=80 * 257))
+    assert (pixels[:110] == 255).all()
+    assert (pixels[-110:] == 40).all()
+
+
 def test_a_transparent_wide_gamut_photo_is_still_put_on_white() -> None:
     hidden = Image.new("RGBA", (20, 20), (0, 200, 0, 0))
     assert (decode(encode(hidden, "PNG", icc_profile=icc.DISPLAY_P3)) == 255).all()

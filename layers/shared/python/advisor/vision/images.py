@@ -55,7 +55,7 @@ ALLOWED_FORMATS: Final = tuple(
 )
 # Each further thread takes memory: a photo would be read on one machine and refused on another.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-srgb-v2/pillow-{pillow_version}"
+PREPROCESSING_ID: Final = f"rgb224-draft448-bilinear-gap2-srgb-v3/pillow-{pillow_version}"
 
 # A draft (the JPEG decoder's own down-scaling) of twice the size costs a third of the whole
 # decode at cosine .999; a draft of 224 flips labels.
@@ -65,6 +65,8 @@ _BAND_PIXELS = 1_000_000  # what most drafted JPEGs have
 _HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypheim", b"ftyphevc", b"ftypmif1"})
 _ONE_VALUE = 8  # bytes, of EXIF's largest type of number
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_GREY_MODES = frozenset({"1", "L", "LA", "La"})
+_WHITE16 = 65_535
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -182,11 +184,23 @@ def _first_frame(image: Any) -> Image.Image:
 def _scale(image: Image.Image) -> Image.Image:
     """Bring any size to SIZE x SIZE, and any mode to RGB, L or CMYK."""
     if image.mode.startswith("I;16"):  # grey: Pillow's own conversion clips 256.. to white
+        if "transparency" in image.info:
+            _whiten(image, image.info["transparency"])
         grey = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
         return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.width * image.height > _BAND_PIXELS:
         return _scale_in_bands(image)
     return _flat(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _whiten(image: Image.Image, level: int) -> None:
+    """Make the pixels white that a PNG of 16-bit grey declares transparent, in place."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        grey = np.array(image.crop(box))
+        grey[grey == level] = _WHITE16
+        image.paste(Image.fromarray(grey), box)
 
 
 def _scale_in_bands(image: Image.Image) -> Image.Image:
@@ -209,10 +223,13 @@ def _scale_in_bands(image: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """RGB, L or CMYK as a white page would show it; what transparent pixels hide stays hidden."""
+    """RGB, L or CMYK as a white page would show it; what transparent pixels hide stays hidden.
+
+    Grey stays grey: its ICC profile, applied later, is one of grey.
+    """
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        image = image.convert("RGBA")
-        page = Image.new("RGB", image.size, "white")
+        image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
+        page = Image.new(image.mode.removesuffix("A"), image.size, "white")
         page.paste(image, mask=image.getchannel("A"))
         return page
     return image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")
