@@ -131,6 +131,17 @@ def test_a_profile_that_does_not_fit_changes_no_pixel(profile: bytes) -> None:
     )
 
 
+def test_a_profile_that_breaks_off_changes_no_pixel() -> None:
+    """Pillow then says that there is one, and that it is None."""
+    scene = Image.open(PHOTOS / "rgb.png")
+    png, jpeg = encode(scene, "PNG"), encode(scene, "JPEG")
+    bad_zlib = png_chunk(b"iCCP", b"a name\0\0this is not compressed")
+    assert np.array_equal(decode(png[:33] + bad_zlib + png[33:]), decode(png))
+    first_of_two = b"ICC_PROFILE\0\x01\x02" + icc.DISPLAY_P3
+    segment = b"\xff\xe2" + struct.pack(">H", len(first_of_two) + 2) + first_of_two
+    assert np.array_equal(decode(jpeg[:2] + segment + jpeg[2:]), decode(jpeg))
+
+
 def test_a_program_in_a_profile_is_not_run() -> None:
     """It could be of any length; this short one would make all black."""
     colour = Image.new("RGB", (20, 20), (200, 100, 50))

@@ -162,7 +162,8 @@ def _square(image: Image.Image) -> Image.Image:
     del pixels
     upright = _UPRIGHT.get(_orientation(image))
     image.close()  # lets its pixels go: a profile may take 50 MB, too
-    scaled = to_srgb(scaled, image.info.get("icc_profile", b""))
+    # None is one that breaks off: Pillow could not put it together.
+    scaled = to_srgb(scaled, image.info.get("icc_profile") or b"")
     return scaled.transpose(upright) if upright is not None else scaled  # of 224x224: cheap
 
 
