@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -442,6 +443,18 @@ def test_what_takes_more_memory_than_its_header_says_is_refused_it(
     )
     assert child.stdout.decode().startswith(said), child.stderr[-2000:]
     assert child.stdout.endswith(b" True\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's limit is Linux's")
+def test_other_threads_have_memory_for_their_photos_meanwhile() -> None:
+    """Else one photo of a training refuses the others theirs, and keeps threads from starting."""
+    lossless = b"RIFF\0\0\0\0WEBPVP8L"
+    with ThreadPoolExecutor(2) as others:
+        others.submit(int).result()  # one is there, the other not yet
+        with guards.bounded_memory(lossless):
+            for _ in range(2):
+                photo = others.submit(np.empty, guards.MAX_MEMORY, np.uint8).result()
+                assert len(photo) == guards.MAX_MEMORY
 
 
 def test_names_a_heic_which_it_does_not_read() -> None:

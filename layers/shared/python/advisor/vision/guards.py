@@ -6,6 +6,7 @@ all, measured on hostile files by `python -m benchmarks.hostile_images`.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -162,7 +163,8 @@ def bounded_memory(data: bytes) -> Iterator[None]:
     stream inside: 1,287 bytes that say 100x100 took 205 MB for 12000x12000. A lossless WebP (or
     a lossy one's alpha) brings its own Huffman tables: 295 KB of 1024x1024 pixels with a set of
     them for each 4x4 took 382 MB. Only the kernel stops them, and can do so on Linux alone; what
-    is refused memory fails as any damaged photo.
+    is refused memory fails as any damaged photo. The limit is the process's: where it has other
+    threads, as in training, it is more, since they need memory, too, to read photos or to start.
     """
     if sys.platform != "linux" or not (is_avif(data) or (_is_webp(data) and _has_tables(data))):
         yield
@@ -173,7 +175,7 @@ def bounded_memory(data: bytes) -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         in_use = 1024 * int(status.partition("VmData:")[2].split(maxsplit=1)[0])
-        limits = [in_use - len(data) + MAX_MEMORY, *(one for one in (soft, hard) if one >= 0)]
+        limits = [in_use - len(data) + _granted(), *(one for one in (soft, hard) if one >= 0)]
         resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
         try:
             yield
@@ -186,6 +188,12 @@ def bounded_memory(data: bytes) -> Iterator[None]:
             ) from error
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _granted() -> int:
+    """Bytes that the process may take while one photo is read; more with several threads."""
+    threads = threading.active_count()
+    return MAX_MEMORY if threads == 1 else 2 * MAX_MEMORY * (threads + (os.cpu_count() or 1))
 
 
 def is_avif(data: bytes) -> bool:
