@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,10 +251,15 @@ def _print(result: TrainingResult, out: str) -> None:
         rows.append(("left out", ", ".join(f"{k} ({n})" for k, n in result.pruned.items())))
     if result.unreadable:
         rows.append(("unreadable", str(len(result.unreadable))))
-    model = out
-    if out.startswith("s3://"):
-        model = f"{result.version} --models {out.partition('/models')[0]}"
-    else:
+    if not out.startswith("s3://"):
         rows.append(("report", str(Path(out, "report.html"))))
     echo_columns(rows)
-    click.echo(f"To put it into use: advisor model publish {model}", err=True)
+    click.echo(f"To put it into use: {how_to_publish(result.version, out)}", err=True)
+
+
+def how_to_publish(version: str, out: str) -> str:
+    """The command that puts a model into use which was written there."""
+    if not out.startswith("s3://"):
+        return f"advisor model publish {shlex.quote(out)}"
+    bucket = out.removeprefix("s3://").partition("/")[0]
+    return f"advisor model publish {version} --models s3://{bucket}"

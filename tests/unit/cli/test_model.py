@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.errors import AdvisorError, BundleError, NotBetterError, NotFoundError, UsageError
-from advisor.vision.bundle_info import ANSWERS, INFO, MODEL
+from advisor.vision.bundle_info import ANSWERS, INFO, MODEL, REPORT
 from advisor.vision.gate import answers_json
 from advisor.vision.model_folder import ModelFolder
 from advisor.vision.publishing import current_model, publish
@@ -123,6 +123,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_model_in_use(
         advisor(models, "publish", str(tmp_path / "new"))
     assert in_use(models) == version
     assert [path.name for path in (models / "bundles").iterdir() if path.name[0] == "."] == []
+
+
+def test_a_bundle_whose_report_was_removed_is_named(models: Path, tmp_path: Path) -> None:
+    make_bundle(tmp_path / "new", right=9, number=1)
+    info = json.loads((tmp_path / "new" / INFO).read_text())
+    info["files"][REPORT] = "0" * 64
+    (tmp_path / "new" / INFO).write_text(json.dumps(info))
+    with pytest.raises(BundleError, match=rf"{tmp_path / 'new'} has no readable {REPORT}"):
+        advisor(models, "publish", str(tmp_path / "new"))
+    assert not models.exists()
 
 
 def test_a_gain_by_chance_needs_a_larger_max_p(models: Path, tmp_path: Path) -> None:

@@ -49,12 +49,16 @@ class ModelFolder:
     def add(self, bundle: Path) -> str:
         """Copy a bundle's folder here, whole or not at all, and return its version.
 
-        Raises: BundleError if the folder is no bundle; UsageError if it cannot be written here.
+        Raises: BundleError if the folder is no bundle, or lacks a file of it; UsageError if it
+            cannot be written here.
         """
         info = read_info(bundle)
         target = self._bundles / info.version
         if target.exists():
             return info.version
+        for name in info.files:
+            if not (bundle / name).is_file():
+                raise BundleError(f"{bundle} has no readable {name}")
         with self._writing():
             self._bundles.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=".add-", dir=self._bundles))
