@@ -138,8 +138,8 @@ class Checkpoint:
                     for kind in ("best", "state")
                 )
                 accuracies = [float(value) for value in saved["accuracies"]]
-        except (FileNotFoundError, EOFError, KeyError, ValueError, BadZipFile):
-            return None
+        except (FileNotFoundError, EOFError, KeyError, ValueError, RuntimeError, BadZipFile):
+            return None  # RuntimeError: zipfile's, of a method or a password that is none of ours
         return cls(accuracies=accuracies, best_epoch=best_epoch, best=best, state=state)
 
 
