@@ -67,7 +67,7 @@ def near_copies(marks: Fingerprints) -> list[tuple[int, int]]:
     tones = blocks[kept].astype(np.int64) @ _TONES
     for one, other in combinations(range(_BYTES), 2):
         pair = bands[kept, one].astype(np.int64) << 8 | bands[kept, other]
-        for left, right in _near(pair, brightness[kept], tones):
+        for left, right in _near(pair, brightness[kept], tones, links.labels[kept]):
             lefts, rights = kept[left], kept[right]
             unlike = hashes[lefts] ^ hashes[rights]
             alike = np.bitwise_count(unlike) <= MAX_BITS
@@ -82,12 +82,15 @@ def near_copies(marks: Fingerprints) -> list[tuple[int, int]]:
 
 
 class _Links:
-    """Pairs that look the same; a pair whose photos are linked already is not looked at."""
+    """Pairs that look the same; a pair whose photos are linked already is not looked at.
+
+    labels: of each photo, the same for those that are linked.
+    """
 
     def __init__(self, marks: Fingerprints) -> None:
         self.pairs: list[tuple[int, int]] = []
         self._marks = marks
-        self._labels = np.arange(len(marks.dhashes))
+        self.labels = np.arange(len(marks.dhashes))
         self._members: dict[int, list[int]] = {}  # by label, of those with two members or more
 
     def add_identical(
@@ -114,7 +117,7 @@ class _Links:
     def add(self, lefts: npt.NDArray[np.int64], rights: npt.NDArray[np.int64]) -> None:
         """Link those of the pairs that look the same by their thumbnails."""
         while True:
-            apart = self._labels[lefts] != self._labels[rights]
+            apart = self.labels[lefts] != self.labels[rights]
             lefts, rights = lefts[apart], rights[apart]
             if not len(lefts):
                 return
@@ -127,13 +130,13 @@ class _Links:
 
     def _link(self, lefts: npt.NDArray[np.int64], rights: npt.NDArray[np.int64]) -> None:
         for pair in zip(lefts.tolist(), rights.tolist(), strict=True):
-            large, small = (int(self._labels[number]) for number in pair)
+            large, small = (int(self.labels[number]) for number in pair)
             if large == small:
                 continue
             groups = {label: self._members.pop(label, [label]) for label in (large, small)}
             if len(groups[large]) < len(groups[small]):
                 large, small = small, large
-            self._labels[groups[small]] = large
+            self.labels[groups[small]] = large
             self._members[large] = groups[large] + groups[small]
             self.pairs.append((min(pair), max(pair)))
 
@@ -169,20 +172,26 @@ def _near(
     keys: npt.NDArray[np.int64],
     brightness: npt.NDArray[np.int64],
     tones: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Pairs of places with one key whose brightness differs by _MAX_DISTANCE or less.
 
     Some at a time. Where there are many, as of photos on a plain background, only those that may
-    be as near in the first tones, too, once or twice.
+    be as near in the first tones, too, once or twice. labels: places of one label are no pair where
+    nothing else is between them: else thousands of frames of a film would be met 28 times.
     """
     ordered = (keys << _BRIGHTNESS_BITS) + brightness
-    order = np.argsort(ordered)
+    order = np.argsort(ordered, kind="stable")
     ordered = ordered[order]
-    counts = np.searchsorted(ordered, ordered + _MAX_DISTANCE, "right") - np.arange(len(keys)) - 1
+    places = np.arange(len(keys))
+    counts = np.searchsorted(ordered, ordered + _MAX_DISTANCE, "right") - places - 1
+    last = np.flatnonzero(np.append(np.diff(labels[order]) != 0, True))  # of those of one label
+    linked = np.minimum(last[np.searchsorted(last, places)] - places, counts)
+    counts -= linked
     if counts.sum() > _CROWDED * len(keys) and tones.shape[1]:
         for shift in (0, _MAX_DISTANCE):  # two that are near share a cell with or without it
             cells = (tones[:, 0] + shift) // (2 * _MAX_DISTANCE) + _CELLS
-            yield from _near(keys << _CELL_BITS | cells, brightness, tones[:, 1:])
+            yield from _near(keys << _CELL_BITS | cells, brightness, tones[:, 1:], labels)
         return
     ends = np.cumsum(counts)
     start = 0
@@ -192,7 +201,8 @@ def _near(
         some = counts[start:stop]
         left = np.repeat(np.arange(start, stop), some)
         first = np.repeat(ends[start:stop] - some - before, some)
-        yield order[left], order[left + 1 + np.arange(len(left)) - first]
+        right = left + linked[left] + 1 + np.arange(len(left)) - first
+        yield order[left], order[right]
         start = stop
 
 

@@ -21,7 +21,7 @@ from advisor.vision.fingerprints import Fingerprint, fingerprint
 from advisor.vision.images import decode
 from tests.training import tiny
 from training.dataset import PhotoFile, held_out_shop, scan, split_by_size
-from training.duplicates import Fingerprints, group, near_copies
+from training.duplicates import Fingerprints, _near, group, near_copies
 from training.rows import RowFile
 from training.split import Side, split
 
@@ -182,6 +182,18 @@ def test_textures_of_one_hash_and_tone_are_linked_as_they_look(tmp_path: Path) -
             marks.append(Fingerprint(7, pixels.tobytes()))
     assert_links(marks, tmp_path)
     assert len(copies_of(marks, tmp_path)) == 20 * 19
+
+
+def test_photos_that_are_linked_are_not_compared_again() -> None:
+    count = 1000
+    same = np.zeros(count, np.int64)
+    tones = np.zeros((count, 4), np.int64)
+    assert not any(len(left) for left, _ in _near(same, same, tones, same))
+    labels = np.repeat([0, 1], [count - 1, 1])
+    ((left, right),) = _near(same, same, tones[:, :0], labels)
+    assert set(zip(left.tolist(), right.tolist(), strict=True)) == {
+        (number, count - 1) for number in range(count - 1)
+    }
 
 
 def test_six_bits_may_differ_wherever_they_are_and_seven_may_not(tmp_path: Path) -> None:
