@@ -74,7 +74,7 @@ def main() -> None:
     deployed = PROCESS | ONE_CORE
     if not deployed.items() <= os.environ.items():  # they count where a process starts
         command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | deployed)  # noqa: S606 (itself)
+        os.execve(sys.executable, command, os.environ | deployed)  # noqa: S606 (this program)
     warm(given.rounds)
     if not given.warm:
         cold_start.report(given.cold_starts)
@@ -174,7 +174,7 @@ class Answering:
         """The model's version."""
         return self.prediction.classification.model_version
 
-    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:  # noqa: ARG002 (PhotoClassifier's)
+    def predict(self, data: bytes, *, top_k: int = 5) -> Prediction:  # noqa: ARG002 (a PhotoClassifier's)
         """The answer."""
         return self.prediction
 

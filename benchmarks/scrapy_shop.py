@@ -30,7 +30,7 @@ def _item(response: Response) -> dict[str, Any]:
     }
 
 
-class Plain(scrapy.Spider):  # type: ignore[misc] # not installed here
+class Plain(scrapy.Spider):  # type: ignore[misc]  # Scrapy is not installed here
     """Every link becomes a Request; Scrapy's filter drops those it has seen."""
 
     name = "plain"
@@ -41,7 +41,7 @@ class Plain(scrapy.Spider):  # type: ignore[misc] # not installed here
         yield from response.follow_all(css=_LINKS, callback=self.parse)
 
 
-class Tuned(scrapy.Spider):  # type: ignore[misc] # not installed here
+class Tuned(scrapy.Spider):  # type: ignore[misc]  # Scrapy is not installed here
     """A Request only for what was not seen; everything else that costs is off."""
 
     name = "tuned"

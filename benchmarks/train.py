@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -49,11 +49,6 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)  # what runs in its own process
     parser.add_argument("--growth", action="store_true", help="only how time and memory grow")
-    parser.add_argument(
-        "--million",
-        action="store_true",
-        help="with a million photos, too; 17 GB of disk, half an hour on a slow one",
-    )
     options = parser.parse_args()
     if options.part:
         name, argument = options.part
@@ -61,8 +56,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="train-benchmark-") as temporary:
         folder = Path(temporary)
-        if options.growth or options.million:
-            figures = grown(folder, (*GROWTH, 1_000_000) if options.million else GROWTH)
+        if options.growth:
+            figures = grown(folder)
         else:
             figures = measure(options.photos, options.backbone, folder)
     print(json.dumps(figures, indent=2) if options.json else table(figures))
@@ -118,10 +113,10 @@ def measure(photos: Path | None, backbone: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def grown(folder: Path, counts: Sequence[int]) -> dict[str, Any]:
+def grown(folder: Path) -> dict[str, Any]:
     """Time and memory of a frozen run on ever more photos with synthesized features."""
     runs = []
-    for count in counts:
+    for count in GROWTH:
         argument = {"folder": str(folder / str(count)), "count": count}
         part("synthesize", argument, {})
         runs.append(part("grow", argument, {}))
@@ -190,15 +185,11 @@ def make_photos(
     distinct: so many are drawn, and the others are those with other bytes after the picture.
     """
     rng = np.random.default_rng(0)
-    drawn: list[bytes] = []
+    drawn = [_blotches(rng, number % LABELS, size) for number in range(distinct or count)]
     for number in range(count):
-        label = number % LABELS
-        if distinct and number >= distinct:
-            data = drawn[number % distinct] + str(number).encode()
-        else:
-            data = _blotches(rng, label, size)
-        if distinct and number < distinct:
-            drawn.append(data)
+        label, data = number % LABELS, drawn[number % len(drawn)]
+        if number >= len(drawn):
+            data += str(number).encode()
         path = folder / f"category {label}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -246,13 +237,12 @@ def synthesize(argument: str) -> None:
     folder = Path(options["folder"])
     cache = FeatureCache(folder, _weights(folder))
     rng = np.random.default_rng(0)
-    # By content: a million in any order take SQLite a quarter of an hour.
-    files = sorted(_files(options["count"]), key=_sha256)
+    files = _files(options["count"])
     for start in range(0, len(files), GROWTH[0]):
         found = []
-        for file in files[start : start + GROWTH[0]]:
+        for number, file in enumerate(files[start : start + GROWTH[0]]):
             vector = rng.standard_normal(FEATURES, np.float32)
-            vector[int(file.label[-1])] += 3
+            vector[number % LABELS] += 3
             mark = Fingerprint(int(rng.integers(1 << 63)), rng.bytes(768))
             found.append(Found(_sha256(file), Features(vector, mark)))
         cache.put(found)

@@ -31,9 +31,7 @@ def _on_aws(options: Mapping[str, Any]) -> dict[str, Any]:
     from advisor.aws.stacks import TRAINING_STACK, stack_outputs
 
     if options:
-        names = ", ".join(
-            name.replace("_", "-") for name in options
-        )  # as hyperparameters have them
+        names = ", ".join(options).replace("_", "-")  # as hyperparameters have them
         raise UsageError(f"on AWS {names} is said in cdk.json (training.hyperparameters)")
     machine = stack_outputs(TRAINING_STACK)["TrainingStateMachine"]
     started = client("stepfunctions").start_execution(
@@ -63,7 +61,7 @@ def _on_emulator(options: Mapping[str, Any]) -> dict[str, Any]:
     }
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     # A process of its own, as in the container, and with the same entry point.
-    done = subprocess.run(  # noqa: S603 (our own program)
+    done = subprocess.run(  # noqa: S603 (our own program, no shell)
         [sys.executable, "-m", "training.train", *flags],
         stdout=subprocess.DEVNULL,
         check=False,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from advisor.aws.prefixes import download
@@ -495,14 +495,18 @@ def test_trains_from_s3_and_stores_the_bundle_there(
     check_bundle(ModelStore("data"), ModelStore("data").version_of_job("first"))
 
 
+def trained_by_command(photos: Path, out: Path, *options: str) -> Result:
+    arguments = [str(photos), "--out", str(out), "--backbone", str(tiny.BACKBONE)]
+    arguments += ["--min-images", "5", "--frozen", *options]
+    return CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+
+
 def test_the_command_prints_json(
     photos: Path, bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del bundle
     monkeypatch.setattr("training.train.cache_folder", lambda: cache)
-    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
-    arguments += ["--min-images", "5", "--frozen", "--json"]
-    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    result = trained_by_command(photos, tmp_path / "m", "--json")
     figures = json.loads(result.stdout)
     assert figures["backbone"] == "tiny_backbone"
     assert figures["seconds"] > 0
@@ -516,11 +520,9 @@ def test_the_command_takes_what_the_head_is_made_of_and_says_what_came_of_it(
 ) -> None:
     del bundle
     monkeypatch.setattr("training.train.cache_folder", lambda: cache)
-    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
-    arguments += ["--min-images", "5", "--frozen", "--steps", "300"]
-    arguments += ["--learning-rate", "0.01", "--batch-size", "16", "--weight-decay", "0.5"]
-    arguments += ["--label-smoothing", "0.2", "--patience", "2", "--max-error", "0.25"]
-    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    options = ["--learning-rate", "0.01", "--batch-size", "16", "--weight-decay", "0.5"]
+    options += ["--label-smoothing", "0.2", "--patience", "2", "--max-error", "0.25"]
+    result = trained_by_command(photos, tmp_path / "m", "--steps", "300", *options)
     info = load_bundle(tmp_path / "m").info
     wanted = {"learning_rate": 0.01, "batch_size": 16, "weight_decay": 0.5, "patience": 2,
               "head_smoothing": 0.2, "label_smoothing": 0.2, "max_error": 0.25}  # fmt: skip
@@ -539,9 +541,7 @@ def test_a_model_that_answers_nothing_is_said_to_be_one(
     del bundle
     monkeypatch.setattr("training.train.cache_folder", lambda: cache)
     monkeypatch.setattr("training.train.unknown_threshold", lambda *_, **__: Threshold(1.0, False))
-    arguments = [str(photos), "--out", str(tmp_path / "m"), "--backbone", str(tiny.BACKBONE)]
-    arguments += ["--min-images", "5", "--frozen"]
-    result = CliRunner().invoke(train_command.command, arguments, catch_exceptions=False)
+    result = trained_by_command(photos, tmp_path / "m")
     assert "answers     none: every photo is `unknown`" in result.stdout
     report = (tmp_path / "m" / REPORT).read_text(encoding="utf-8")
     assert "None that is lower keeps to at most 5% of wrong answers." in report
